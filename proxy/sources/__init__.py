@@ -1,0 +1,1 @@
+"""Places that have projects and files: one module for each kind."""

@@ -1,0 +1,1 @@
+"""What this machine keeps: small records in the index, artifacts as files."""

@@ -1,0 +1,1 @@
+"""The HTTP edge: requests in, pages, files and problems out."""
