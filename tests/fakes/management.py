@@ -39,7 +39,7 @@ class FakeManagement:
         self.delay: float = 0
         self._stack = AsyncExitStack()
 
-    def has(self, name: str, target: str, *, auth_type: str = "PAT", **properties: object) -> None:
+    def has(self, name: str, target: str, *, auth_type: str = "PAT", **properties: Any) -> None:
         """Add a connection; `properties` may replace any, such as `category`, `credentials` and `value`."""
         self.connections[name] = {
             "category": "PythonFeed",
@@ -49,7 +49,7 @@ class FakeManagement:
             "isSharedToAll": True,
         } | properties
 
-    def has_pat(self, name: str, target: str, pat: str, **properties: object) -> None:
+    def has_pat(self, name: str, target: str, pat: str, **properties: Any) -> None:
         """Add a connection with a personal access token."""
         self.has(name, target, credentials={"pat": pat}, **properties)
 
