@@ -19,7 +19,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -29,6 +29,7 @@ from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt,
 from yarl import URL
 
 from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnavailable
+from proxy.sources.authorisation import Authorisation, Credentials, NoCredentials
 from proxy.sources.base import CHUNK
 from proxy.sources.failures import Passing, proxy_wants_a_password, translate
 from proxy.sources.outside import find_proxy, make_ssl_context
@@ -44,6 +45,8 @@ from proxy.sources.redirects import (
 )
 from proxy.sources.throttle import UNSAID, Throttle, speaks_of_quota
 
+__all__ = ["Authorisation", "Credentials", "NoCredentials", "Observer", "Session", "Upstream"]
+
 PATIENCE = 18.0
 """Seconds for all tries of one request, up to the headers of its answer: a client waits at most 20 for an error."""
 ATTEMPTS = 3
@@ -52,42 +55,6 @@ ATTEMPTS = 3
 _TRAVELLING = frozenset({"accept", "accept-encoding", "range", "if-range", "if-match", "if-none-match", "user-agent"})
 _OK, _NON_AUTHORITATIVE, _PROXY_AUTH = 200, 203, 407
 _REFUSALS = frozenset({401, 403, _PROXY_AUTH})
-
-
-@dataclass(frozen=True, slots=True)
-class Authorisation:
-    """What is added to one request, for exactly that hop."""
-
-    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
-    query: str = field(default="", repr=False)
-    """Raw and already encoded (a SAS)."""
-    connection: str | None = None
-    """The credential's name, for messages."""
-
-
-class Credentials(Protocol):
-    """Which credential belongs to which URL."""
-
-    async def authorise(self, url: str) -> Authorisation | None:
-        """Give what to add for `url`; `None`: nothing covers it.
-
-        Raises: SourceRefused where the credential cannot be had.
-        """
-
-    async def refused(self, url: str) -> bool:
-        """Take note that `url` was refused, and re-read its secret; whether another try is worthwhile."""
-
-
-class NoCredentials:
-    """For places that are open to everybody."""
-
-    async def authorise(self, url: str) -> Authorisation | None:  # noqa: ARG002 - the protocol's
-        """Give nothing."""
-        return None
-
-    async def refused(self, url: str) -> bool:  # noqa: ARG002 - the protocol's
-        """Know nothing better."""
-        return False
 
 
 class Observer(Protocol):
