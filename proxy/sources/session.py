@@ -249,7 +249,7 @@ class Upstream:
         retrying = AsyncRetrying(
             retry=retry_if_exception_type(Passing),
             stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(initial=0.2, max=2, jitter=0.3),
+            wait=wait_exponential_jitter(multiplier=0.2, max=2, jitter=0.3),
             reraise=True,
         )
         try:
