@@ -18,6 +18,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+from proxy.secret import Secret
 from tests.fakes.loopback import Seen, note, serve
 
 TENANT = "11111111-2222-3333-4444-555555555555"
@@ -163,3 +164,34 @@ def _part(value: dict[str, Any]) -> str:
 
 def _error(code: str, description: str, status: int = 400) -> web.Response:
     return web.json_response({"error": code, "error_description": description}, status=status)
+
+
+class FakeTokens:
+    """An identity without its endpoints: tokens by scope, as a source is handed them."""
+
+    def __init__(self) -> None:
+        """Start with an identity that gets every token."""
+        self.given: list[str] = []
+        self.error: Exception | None = None
+        self.audience: str | None = None
+        """Whom every token is for, where that is not whom it was asked for."""
+        self._current: dict[str, Secret] = {}
+
+    async def token(self, scope: str) -> Secret:
+        """Give the current token for `scope`."""
+        if self.error is not None:
+            raise self.error
+        if scope not in self._current:
+            token, _ = mint(self.audience or scope.removesuffix("/.default"), number=len(self.given))
+            self._current[scope] = Secret(token)
+            self.given.append(scope)
+        return self._current[scope]
+
+    def hold(self, scope: str, token: str) -> None:
+        """Give this token from now on."""
+        self._current[scope] = Secret(token)
+
+    async def refused(self, scope: str) -> bool:
+        """Get another token."""
+        self._current.pop(scope, None)
+        return True

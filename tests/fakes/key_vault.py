@@ -29,6 +29,7 @@ class FakeKeyVault:
         self.forbids: str | None = None
         """`ForbiddenByRbac`, `ForbiddenByPolicy`, `ForbiddenByFirewall`: why every read is refused."""
         self.throttled_for: int | None = None
+        self.answers_with: tuple[int, str] | None = None
         self._stack = AsyncExitStack()
 
     def put(self, name: str, value: str) -> str:
@@ -55,6 +56,8 @@ class FakeKeyVault:
 
     async def _get(self, request: web.Request) -> web.Response:
         self.requests.append(note(request))
+        if self.answers_with is not None:
+            return web.Response(status=self.answers_with[0], text=self.answers_with[1])
         refusal = self._refuse(request)
         if refusal is not None:
             return refusal
