@@ -1,0 +1,142 @@
+"""How the commands print what they found out: tables and sentences for people."""
+
+from __future__ import annotations
+
+import sys
+from typing import TextIO
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from proxy.config import Config
+from proxy.config.values import is_loopback
+from proxy.doctor import Report, Row
+from proxy.errors import ConfigurationInvalid
+from proxy.explanation import Explained, Explanation
+
+_EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - recognised here, not listened at
+_IN_A_PIPE = 200
+"""Columns where there is no terminal: a row stays one line, so that grep finds it whole."""
+_AGES = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
+
+
+def announce(config: Config, host: str, port: int, out: TextIO | None = None) -> None:
+    """Print where the server listens, its feeds, and the line to give pip."""
+    everywhere = host in _EVERYWHERE
+    shown = "127.0.0.1" if everywhere else f"[{host}]" if ":" in host else host
+    url = config.server.public_url or f"http://{shown}:{port}/"
+    lines = [f"Wheelgate listens on {host or '*'} port {port}"]
+    for name, feed in config.feeds.items():
+        lines += [f"  feed {name}: {', '.join(feed.sources)}", f"    {_pip_line(url, name)}"]
+    if everywhere and config.server.public_url is None:
+        lines.append("  from other machines: this machine's name instead of 127.0.0.1 (or set server.public_url)")
+    # In one piece and at once: whoever waits for it in a pipe may start now.
+    print("\n".join(lines), file=out or sys.stdout, flush=True)
+
+
+def describe_problems(error: ConfigurationInvalid) -> str:
+    """Give the report of a configuration's mistakes."""
+    match error.problems:
+        case [problem]:
+            return str(problem) if problem.path == error.file else f"{error.file}: {problem}"
+    lines = [f"{error.file} has {len(error.problems)} mistakes:", *(f"  {problem}" for problem in error.problems)]
+    return "\n".join(lines)
+
+
+def describe_configuration(config: Config, file: str) -> str:
+    """Give one sentence about a valid configuration."""
+    sources, feeds = len(config.sources), len(config.feeds)
+    kinds = f"{sources} source{'s' * (sources != 1)} ({', '.join(config.sources) or 'none'})"
+    return f"{file} is valid: {kinds}, {feeds} feed{'s' * (feeds != 1)} ({', '.join(config.feeds)})"
+
+
+def print_report(report: Report, out: TextIO) -> None:
+    """Print a row for each source and workspace, and under the table what is wrong and what to change."""
+    console = _console(out)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("source", "kind", "reachable", "authorised", "format", "ranges", "metadata", "hashes", "latency"):
+        table.add_column(column, no_wrap=column == "source", justify="right" if column == "latency" else "left")
+    for row in report.rows:
+        table.add_row(*_cells(row))
+    console.print(table)
+    for row in report.rows:
+        remedies = [*row.remedies, *[""] * len(row.problems)]
+        for problem, remedy in zip(row.problems, remedies, strict=False):
+            _say(console, f"[red]{escape(row.name)}[/]: {escape(problem)}", remedy)
+        for warning in row.warnings:
+            _say(console, f"[yellow]{escape(row.name)}[/]: {escape(warning)}", "")
+
+
+def print_explanation(explanation: Explanation, out: TextIO) -> None:
+    """Print who owns a project, what each source said, and what becomes of each file."""
+    console = _console(out)
+    owner = f"owned by {explanation.owner}" if explanation.owner else "owned by no source"
+    title = f"[bold]{escape(explanation.project)}[/] in feed {escape(explanation.feed)}: {escape(owner)}"
+    _say(console, f"{title} ({escape(explanation.why)})", "")
+    sources = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+    for source in explanation.sources:
+        age = "" if source.age_seconds is None else f"{_age(source.age_seconds)} ago"
+        sources.add_row(escape(source.name), escape(source.said), age)
+    console.print(sources)
+    served = [file for file in explanation.files if file.served]
+    if explanation.files:
+        hidden = len(explanation.files) - len(served)
+        _say(console, f"{len(served)} file{'s' * (len(served) != 1)} served, {hidden} hidden:", "")
+    files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
+    for file in explanation.files:
+        files.add_row(*_file_cells(file))
+    console.print(files)
+
+
+def _console(out: TextIO) -> Console:
+    return Console(file=out, width=None if out.isatty() else _IN_A_PIPE, highlight=False, emoji=False)
+
+
+def _say(console: Console, text: str, remedy: str) -> None:
+    # Sentences are not broken by us: a terminal wraps them, and in a pipe they stay one line.
+    console.print(text, soft_wrap=True)
+    if remedy:
+        console.print(f"  → {escape(remedy)}", soft_wrap=True)
+
+
+def _cells(row: Row) -> list[str]:
+    latency = "" if row.latency_ms is None else f"{row.latency_ms:.0f} ms"
+    marks = [_mark(row.reachable), _mark(row.authorised)]
+    return [
+        escape(row.name),
+        row.kind,
+        *marks,
+        "/".join(row.formats),
+        _mark(row.ranges),
+        _mark(row.metadata),
+        _mark(row.hashes),
+        latency,
+    ]
+
+
+def _mark(value: bool | None) -> str:
+    return {True: "[green]yes[/]", False: "[red]no[/]", None: "[dim]-[/]"}[value]
+
+
+def _file_cells(file: Explained) -> list[str]:
+    verdict = "[green]served[/]" if file.served else "[red]hidden[/]"
+    why = ": ".join(part for part in (file.rule, file.reason) if part)
+    until = f" (until {file.changes_at})" if file.changes_at else ""
+    return [verdict, escape(file.filename), escape(file.version), escape(file.source), escape(why + until)]
+
+
+def _age(seconds: float) -> str:
+    for size, unit in _AGES:
+        if seconds >= size:
+            return f"{seconds / size:.0f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _pip_line(url: str, feed: str) -> str:
+    index = f"{url}simple/" if feed == "default" else f"{url}{feed}/simple/"
+    parts = urlsplit(url)
+    # pip refuses plain http to other machines unless it is told to trust them.
+    trusted = f" --trusted-host {parts.hostname}" if parts.scheme == "http" and not is_loopback(parts.hostname) else ""
+    return f"pip install --index-url {index}{trusted} PROJECT"
