@@ -23,6 +23,7 @@ from proxy.simple.model import File, NormalizedName, Page, ProjectStatus
 from proxy.simple.tolerance import (
     PageUnreadable,
     Resolver,
+    best_hash,
     build_page,
     clean_hashes,
     clean_reason,
@@ -148,7 +149,7 @@ def render_page(page: Page, links: Links, *, reason: str | None = None) -> bytes
             _Written(
                 file.filename,
                 files_at + quoted,
-                file.hashes,
+                best_hash(file.hashes),
                 file.requires_python,
                 file.size,
                 file.upload_time,
