@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from proxy.errors import SourceError
+
 
 @dataclass(frozen=True, slots=True)
 class Authorisation:
@@ -16,6 +18,8 @@ class Authorisation:
     """Raw and already encoded (a SAS)."""
     connection: str | None = None
     """The credential's name, for messages."""
+    doubt: SourceError | None = None
+    """Why a credential that may exist is not here yet: what to raise rather than believe a 4xx, and a 404 above all."""
 
 
 class Credentials(Protocol):
