@@ -43,7 +43,7 @@ from proxy.sources.redirects import (
     why_refused,
     with_query,
 )
-from proxy.sources.throttle import UNSAID, Throttle, speaks_of_quota
+from proxy.sources.throttle import UNSAID, Throttle, speaks_of_quota, throttled
 
 __all__ = ["Authorisation", "Credentials", "NoCredentials", "Observer", "Session", "Upstream"]
 
@@ -138,6 +138,7 @@ class _Ask:
     expect: Collection[int]
     body: bytes | None
     bulk: bool
+    anonymous: bool
 
 
 class Upstream:
@@ -184,19 +185,20 @@ class Upstream:
         headers: Mapping[str, str] | None = None,
         expect: Collection[int] = (_OK,),
         bulk: bool = False,
+        anonymous: bool = False,
     ) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         """Ask for `url`; entering waits for the answer's headers.
 
         A status in `expect` is given back, every other one is an error. `bulk` is for the bytes of files:
-        as they are, without a content coding, and never on all connections at once. Errors while the
-        answer is read inside the block are translated too.
+        as they are, without a content coding, and never on all connections at once. `anonymous` asks as a
+        stranger would. Errors while the answer is read inside the block are translated too.
 
         Raises: SourceError.
         """
-        return self.request("GET", url, headers=headers, expect=expect, bulk=bulk)
+        return self.request("GET", url, headers=headers, expect=expect, bulk=bulk, anonymous=anonymous)
 
     @asynccontextmanager
-    async def request(
+    async def request(  # noqa: PLR0913 - each is a part of one request
         self,
         method: str,
         url: str,
@@ -205,9 +207,10 @@ class Upstream:
         expect: Collection[int] = (_OK,),
         body: bytes | None = None,
         bulk: bool = False,
+        anonymous: bool = False,
     ) -> AsyncIterator[aiohttp.ClientResponse]:
         """Like `get`, for requests that may be repeated although they are no GET (`listsecrets`)."""
-        ask = _Ask(method, url, headers or {}, expect, body, bulk)
+        ask = _Ask(method, url, headers or {}, expect, body, bulk, anonymous)
         async with AsyncExitStack() as slots:
             response = await self._open(ask, slots)
             async with response:
@@ -215,6 +218,12 @@ class Upstream:
                     yield response
                 except aiohttp.ClientError as error:
                     raise self.translate(error, url) from error
+
+    def follow(self, *, ca_file: Path | None, proxy: str | None, allow_http: bool) -> None:
+        """Take over what only became known later (pip's settings), unless the source has a setting of its own."""
+        self.ca_file = self.ca_file or ca_file
+        self.proxy = self.proxy or proxy
+        self.allow_http = self.allow_http or allow_http
 
     async def read(self, response: aiohttp.ClientResponse, *, limit: int) -> bytes:
         """Give the whole body of an answer, decoded.
@@ -279,7 +288,7 @@ class Upstream:
                 if status in REDIRECTS and location and status not in ask.expect:
                     hops += 1
                     url = self._allowed(lambda: next_hop(url, location), url, hops)  # noqa: B023 - called at once
-                elif status in _REFUSALS and not retried and await self._may_retry(response, url):
+                elif status in _REFUSALS and not (retried or ask.anonymous) and await self._may_retry(response, url):
                     url, hops, retried = first, 0, True
                 else:
                     await self._judge(response, ask, url, authorisation)
@@ -316,7 +325,7 @@ class Upstream:
 
     async def _send(self, ask: _Ask, url: URL, *, abroad: bool) -> tuple[aiohttp.ClientResponse, Authorisation | None]:
         """Send one hop; give its answer, with the body unread."""
-        authorisation = await self._credentials.authorise(str(url))
+        authorisation = None if ask.anonymous else await self._credentials.authorise(str(url))
         headers = {"Accept-Encoding": "identity" if ask.bulk else "gzip, deflate", **self._headers, **ask.headers}
         if abroad:
             headers = {name: value for name, value in headers.items() if name.lower() in _TRAVELLING}
@@ -353,11 +362,13 @@ class Upstream:
         """
         status = response.status
         wait = self._throttle.notice(status, response.headers)
+        if authorisation is not None and authorisation.doubt is not None and 400 <= status < 500:  # noqa: PLR2004
+            raise authorisation.doubt
         if status in ask.expect:
             return
         where = redacted(url)
         if wait is not None and status >= 400:  # noqa: PLR2004 - client and server errors
-            raise self._throttled(status, where, wait)
+            raise throttled(self.name, status, where, wait)
         if status == _PROXY_AUTH:
             raise proxy_wants_a_password(self.name)
         if status in _REFUSALS:
@@ -367,7 +378,7 @@ class Upstream:
         if status >= 500:  # noqa: PLR2004 - server errors
             if speaks_of_quota(await self._glance(response)):
                 self._throttle.pause(UNSAID)
-                raise self._throttled(status, where, UNSAID)
+                raise throttled(self.name, status, where, UNSAID)
             raise Passing(self.name, f"it answered {status} at {where}", remedy="look at the source's own health")
         raise SourceNonsense(self.name, f"it answered {status} at {where}", remedy="check the source's `url`")
 
@@ -376,14 +387,6 @@ class Upstream:
             return await response.content.read(1 << 14)
         except (aiohttp.ClientError, TimeoutError):
             return b""
-
-    def _throttled(self, status: int, where: str, wait: float) -> SourceUnavailable:
-        return SourceUnavailable(
-            self.name,
-            f"it answered {status} at {where}: too many requests",
-            remedy="wait; remembered pages and files are served meanwhile",
-            retry_after=wait,
-        )
 
     def _refusal(self, url: URL, what: str, authorisation: Authorisation | None) -> SourceRefused:
         if authorisation is None:

@@ -57,6 +57,16 @@ def speaks_of_quota(body: bytes) -> bool:
     return any(words in body for words in _QUOTA_WORDS)
 
 
+def throttled(source: str, status: int, where: str, wait: float) -> SourceUnavailable:
+    """Give the error for an answer that asks for `wait` seconds of peace."""
+    return SourceUnavailable(
+        source,
+        f"it answered {status} at {where}: too many requests",
+        remedy="wait; remembered pages and files are served meanwhile",
+        retry_after=wait,
+    )
+
+
 class Throttle:
     """Remembers until when one source wants to be left alone."""
 
