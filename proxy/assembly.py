@@ -1,0 +1,186 @@
+"""The one file that knows every part, and the order they are built in.
+
+1. what everything may use: background tasks, metrics;
+2. what this machine keeps: the index, the artifacts, the downloads;
+3. the way out: the session, secrets, credentials;
+4. for each source that a feed uses: the source, its inspector, its mirror;
+5. for each feed: its mirrors in order, under its claims and rules;
+6. the edge: renderings, answers, the application, the listening socket.
+
+What opens is entered on one stack, in this order, and closed in the reverse one: the edge stops taking
+requests and finishes those it has, then what they used goes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+from packaging.requirements import Requirement
+
+from proxy.config import Config
+from proxy.config.models import Feed as FeedSettings
+from proxy.explanation import Explanation
+from proxy.feed import Feed
+from proxy.feed.explain import explain as explain_project
+from proxy.feed.files import Files
+from proxy.feed.listing import Lists
+from proxy.feed.sidecars import Sidecars
+from proxy.mirror import Mirror
+from proxy.places import Places
+from proxy.rules.ownership import Ownership
+from proxy.rules.policy import Pattern, Policy
+from proxy.simple.filename import normalize
+from proxy.sources.session import Session
+from proxy.store.artifacts import Artifacts
+from proxy.store.download import Downloads
+from proxy.store.index import Index
+from proxy.tasks import Background
+from proxy.telemetry.metrics import Metrics
+from proxy.web.app import App
+from proxy.web.artifacts import Artifacts as ArtifactAnswers
+from proxy.web.operations import Operations
+from proxy.web.pages import Pages
+from proxy.web.renderings import Renderings
+from proxy.web.routes import Kind
+
+log = structlog.get_logger(__name__)
+
+GRACE = 30.0
+"""Seconds that streams have to finish when the server stops."""
+BACKLOG = 1024
+KEEP_ALIVE = 90.0
+"""Seconds that an idle connection is kept: longer than clients and front ends keep theirs (75 s)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """All parts, built and entered."""
+
+    feeds: Mapping[str, Feed]
+    app: App
+    metrics: Metrics
+    index: Index
+    artifacts: Artifacts
+    background: Background
+
+
+class Readiness:
+    """Whether the server takes requests."""
+
+    def __init__(self) -> None:
+        """Begin as one that does."""
+        self.is_ready = True
+
+
+@asynccontextmanager
+async def build(
+    config: Config, *, clock: Callable[[], float] = time.time, readiness: Readiness | None = None
+) -> AsyncIterator[Machine]:
+    """Build all parts of a server for `config`, and take them apart at the end."""
+    readiness = readiness or Readiness()
+    metrics = Metrics()
+    async with AsyncExitStack() as stack:
+        background = await stack.enter_async_context(Background())
+        directory = config.cache.directory
+        index = await stack.enter_async_context(Index(directory / "index"))
+        artifacts = await stack.enter_async_context(Artifacts(directory / "artifacts", size=config.cache.size))
+        downloads = Downloads(artifacts, background)
+        session = await stack.enter_async_context(Session(observe=metrics.observe_upstream, clock=clock))
+        places = await stack.enter_async_context(
+            Places(config, session, index=index, artifacts=artifacts, background=background, clock=clock)
+        )
+        feeds = {name: _feed(name, settings, places.mirrors, clock) for name, settings in config.feeds.items()}
+        lists = await stack.enter_async_context(Lists(background, clock=clock))
+        public_url = str(config.server.public_url) if config.server.public_url else None
+        pages = Pages(Renderings(public_url=public_url, clock=clock), lists, clock=clock)
+        files = ArtifactAnswers(
+            Files(index, artifacts, downloads, background), Sidecars(index, artifacts, background), metrics
+        )
+        operations = Operations(feeds, metrics, public_url=public_url, is_ready=lambda: readiness.is_ready)
+        answers = {
+            Kind.ROOT: operations.root,
+            Kind.NAMES: pages.names,
+            Kind.PAGE: pages.project,
+            Kind.FILE: files.file,
+            Kind.METADATA: files.metadata,
+            Kind.PROVENANCE: files.provenance,
+            Kind.LINKS: pages.links,
+            Kind.EXPLAIN: operations.explain,
+            Kind.LIVEZ: operations.livez,
+            Kind.READYZ: operations.readyz,
+            Kind.METRICS: operations.metrics,
+        }
+        yield Machine(feeds, App(feeds, answers, metrics), metrics, index, artifacts, background)
+
+
+async def serve(config: Config, *, host: str, port: int) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what streams within the grace period. Raises: OSError."""
+    readiness = Readiness()
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with build(config, readiness=readiness) as machine:
+        runner = web.ServerRunner(
+            web.Server(machine.app.handle, access_log=None, keepalive_timeout=KEEP_ALIVE), shutdown_timeout=GRACE
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
+            bound = runner.addresses[0][1] if runner.addresses else port
+            announce(config, host, bound)
+            log.info("serving", host=host, port=bound, feeds=list(machine.feeds))
+            await stop.wait()
+            log.info("stopping", grace_seconds=GRACE)
+            readiness.is_ready = False
+        finally:
+            await runner.cleanup()
+    log.info("stopped")
+
+
+def announce(config: Config, host: str, port: int) -> None:
+    """Print the line to give pip."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - compared only
+    base = str(config.server.public_url or f"http://{shown}:{port}/")
+    lines = [f"Wheelgate serves at {base}"]
+    for name, feed in config.feeds.items():
+        prefix = "" if name == "default" else f"{name}/"
+        lines += [
+            f"  feed {name}: {', then '.join(feed.sources)}",
+            f"  pip install --index-url {base}{prefix}simple/ PROJECT",
+        ]
+    with suppress(BrokenPipeError):
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+
+
+async def explain(config: Config, requirement: str, feed: str) -> Explanation:
+    """Say why a feed shows what it shows of a project, as a server with this configuration would."""
+    wanted = Requirement(requirement)
+    project = normalize(wanted.name)
+    if project is None:
+        raise AssertionError("the command line has checked the name")
+    async with build(config) as machine:
+        return await explain_project(machine.feeds[feed], project, wanted)
+
+
+def _feed(name: str, settings: FeedSettings, mirrors: Mapping[str, Mirror], clock: Callable[[], float]) -> Feed:
+    rules = settings.rules
+    policy = Policy(
+        allow=None if rules.allow is None else tuple(Pattern.parse(text) for text in rules.allow),
+        deny=tuple(Pattern.parse(text) for text in rules.deny),
+        min_age=rules.min_age,
+        min_age_exempt=tuple(rules.min_age_exempt),
+        kinds=None if rules.kinds is None else frozenset(rules.kinds),
+    )
+    used = {*settings.sources, *(source for group in settings.combine.values() for source in group)}
+    ownership = Ownership(settings.sources, settings.claims, settings.combine)
+    return Feed(name, {source: mirrors[source] for source in used}, ownership, policy, clock=clock)

@@ -1,0 +1,99 @@
+"""Why a feed shows what it shows of one project."""
+
+from __future__ import annotations
+
+from packaging.requirements import Requirement
+from packaging.version import InvalidVersion, Version
+
+from proxy.errors import Hidden, ProjectAbsent, SourceError
+from proxy.explanation import Asked, Explained, Explanation, moment
+from proxy.feed.feed import Entry, Feed, FeedPage
+from proxy.simple.model import NormalizedName
+
+
+async def explain(feed: Feed, project: NormalizedName, requirement: Requirement | None = None) -> Explanation:
+    """Say who owns `project`, why, what every source said, and what becomes of each file.
+
+    With a requirement only the files of versions that it covers are listed. Raises nothing of the sources:
+    what went wrong with them is part of the answer.
+    """
+    candidates = feed.ownership.candidates(project)
+    page, trouble, refused = None, None, None
+    try:
+        page = await feed.page(project)
+    except Hidden as reason:
+        refused = reason
+    except ProjectAbsent:
+        pass
+    except SourceError as error:
+        trouble = error
+    asked = [await _said(feed, source, project, page, trouble, candidates.sources) for source in feed.ownership.order]
+    asked += [
+        await _said(feed, source, project, page, trouble, candidates.sources)
+        for source in candidates.sources
+        if source not in feed.ownership.order
+    ]
+    if refused is not None:
+        return Explanation(project, feed.name, None, f"{refused.rule}: {refused.reason}", tuple(asked))
+    if trouble is not None:
+        why = f"{candidates.why}; {trouble}" + (f" ({trouble.remedy})" if trouble.remedy else "")
+        return Explanation(project, feed.name, None, why, tuple(asked))
+    if page is None:
+        return Explanation(project, feed.name, None, "no source that may own it has it", tuple(asked))
+    entries = [entry for entry in page.entries.values() if _covers(requirement, entry)]
+    return Explanation(
+        project,
+        feed.name,
+        ", ".join(page.owners),
+        page.why,
+        tuple(asked),
+        tuple(_explained(entry) for entry in entries),
+    )
+
+
+async def _said(
+    feed: Feed,
+    source: str,
+    project: NormalizedName,
+    page: FeedPage | None,
+    trouble: SourceError | None,
+    candidates: tuple[str, ...],
+) -> Asked:
+    if source not in candidates:
+        return Asked(source, "not asked: the project is claimed by, or combined of, other sources")
+    known = await feed.mirrors[source].recall(project)
+    if trouble is not None and trouble.source == source:
+        return Asked(source, f"could not be asked: {trouble.reason}")
+    if known is None or (page is not None and source not in page.owners and known.page is not None):
+        return Asked(source, "not asked: an earlier source decided")
+    age = round(feed.clock() - known.asked_at, 1)
+    if known.page is None:
+        return Asked(source, "does not have it", moment(known.asked_at), age)
+    said = f"has {len(known.page.files)} files"
+    rescued = next((error for error in (page.rescued_from if page else ()) if error.source == source), None)
+    if rescued is not None:
+        said += f"; cannot be asked now ({rescued.reason}), so this is remembered"
+    return Asked(source, said, moment(known.asked_at), age)
+
+
+def _covers(requirement: Requirement | None, entry: Entry) -> bool:
+    if requirement is None or not requirement.specifier:
+        return True
+    try:
+        version = Version(entry.file.version)
+    except InvalidVersion:
+        return False
+    return requirement.specifier.contains(version, prereleases=True)
+
+
+def _explained(entry: Entry) -> Explained:
+    verdict = entry.verdict
+    return Explained(
+        filename=entry.file.filename,
+        version=entry.file.version,
+        source=entry.source,
+        served=verdict.served,
+        rule=verdict.rule or None,
+        reason=verdict.reason or None,
+        changes_at=None if verdict.changes_at is None else moment(verdict.changes_at),
+    )

@@ -1,0 +1,198 @@
+"""The bytes behind a file of a feed: here already, or on their way.
+
+A file is had over its page, always: `Feed.entry` says whether the client may have it and which source
+it comes from. One that has gone from its page is still served if it was received once, is here, and
+nothing hides it now; the ledger of what was served knows it.
+
+Warm: page → entry → artifact. Cold: page → entry → one `Download` for everybody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO, Protocol, runtime_checkable
+
+import msgspec
+import structlog
+
+from proxy.errors import FileAbsent, Hidden, ProjectAbsent, WheelgateError
+from proxy.feed.feed import Entry, Feed
+from proxy.mirror.base import Mirror
+from proxy.mirror.inspector import identity_of
+from proxy.simple.model import File, NormalizedName
+from proxy.sources.base import Body
+from proxy.store.artifacts import Artifacts
+from proxy.store.download import Download, Downloads, Wanted
+from proxy.store.index import Index
+from proxy.tasks import Background
+
+log = structlog.get_logger(__name__)
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(File)
+
+
+@runtime_checkable
+class Local(Protocol):
+    """An opener whose files lie on this machine already."""
+
+    def path_of(self, file: File) -> Path | None:
+        """Give the path of the very file that was listed, or `None` where it is not that one any more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Here:
+    """A whole file on this machine."""
+
+    path: Path
+    size: int
+    sha256: str
+    replaceable: bool
+
+    def open(self) -> BinaryIO:
+        """Open it: from then on neither eviction nor deletion breaks the reader. Raises: OSError."""
+        return self.path.open("rb", buffering=0)
+
+
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """A file that is not on this machine yet."""
+
+    file: File
+    source: str
+    replaceable: bool
+    download: Callable[[], Download]
+    """Joins, or begins, the one download of the whole file, which goes on whatever becomes of the caller."""
+    arrived: Callable[[], int]
+    """Gives how many bytes of it are here already; 0 where nobody fetches it."""
+    open: Callable[[int, int], AbstractAsyncContextManager[Body]]
+    """Opens a range at the source itself."""
+
+
+class Files:
+    """Finds or fetches the bytes behind files."""
+
+    def __init__(self, index: Index, artifacts: Artifacts, downloads: Downloads, background: Background) -> None:
+        """Keep what comes in `artifacts`, and note in `index` what was served."""
+        self._index = index
+        self._artifacts = artifacts
+        self._downloads = downloads
+        self._background = background
+        self._noted: set[str] = set()
+
+    async def entry(self, feed: Feed, project: NormalizedName, filename: str) -> Entry:
+        """Give the file that clients may have under this name, also one that has gone from its page.
+
+        Raises: Hidden, FileAbsent, ProjectAbsent, SourceError.
+        """
+        try:
+            return await feed.entry(project, filename)
+        except (FileAbsent, ProjectAbsent):
+            entry = await self._gone(feed, project, filename)
+            if entry is None:
+                raise
+            return entry
+
+    async def find(self, feed: Feed, project: NormalizedName, entry: Entry) -> Here | None:
+        """Give the file where its bytes are on this machine; asks nobody."""
+        mirror, file = feed.mirrors[entry.source], entry.file
+        if isinstance(mirror.opener, Local):
+            return await self._local(mirror, mirror.opener, project, file)
+        if file.sha256 is not None and (artifact := self._artifacts.find(file.sha256)) is not None:
+            return Here(artifact.path, artifact.size, artifact.digest, mirror.private)
+        return None
+
+    def coming(self, feed: Feed, project: NormalizedName, entry: Entry) -> Coming:
+        """Give the file as it can be had from its source. Nothing is fetched before it is asked for."""
+        mirror, file = feed.mirrors[entry.source], entry.file
+        opener = mirror.opener
+        wanted = Wanted(
+            key=file.sha256 or f"{entry.source}|{file.url}|{identity_of(file)}",
+            filename=file.filename,
+            source=entry.source,
+            size=file.size,
+            hashes=file.hashes,
+            open=lambda start: opener.open(file, start=start),
+        )
+
+        def download() -> Download:
+            joined = self._downloads.join(wanted)
+            self._note_once(wanted.key, mirror, project, file, joined)
+            return joined
+
+        def arrived() -> int:
+            running = self._downloads.get(wanted.key)
+            return 0 if running is None else running.available
+
+        return Coming(
+            file,
+            entry.source,
+            mirror.private,
+            download,
+            arrived,
+            lambda start, end: opener.open(file, start=start, end=end),
+        )
+
+    def _note_once(self, key: str, mirror: Mirror, project: NormalizedName, file: File, download: Download) -> None:
+        note = f"{mirror.name}|{project}|{file.filename}|{key}"
+        if note not in self._noted:
+            self._noted.add(note)
+            self._background.start(self._note(note, mirror, project, file, download), name=f"note {file.filename}")
+
+    async def _note(self, note: str, mirror: Mirror, project: NormalizedName, file: File, download: Download) -> None:
+        """Wait for the whole file; remember that it was served, and what its bytes have shown."""
+        try:
+            try:
+                artifact = await download.finished()
+            except WheelgateError as error:
+                log.debug("file was not received", source=mirror.name, filename=file.filename, reason=str(error))
+                return
+            known = msgspec.structs.replace(file, hashes={"sha256": artifact.digest}, size=artifact.size)
+            await self._index.put(_ledger_key(mirror.name, project, file.filename), _encode(known))
+            await mirror.learn(project, file, sha256=artifact.digest, size=artifact.size, path=artifact.path)
+        finally:
+            self._noted.discard(note)
+
+    async def _local(self, mirror: Mirror, local: Local, project: NormalizedName, file: File) -> Here | None:
+        path = await asyncio.to_thread(local.path_of, file)
+        if path is None:
+            return None
+        if file.sha256 is not None and file.size is not None:
+            return Here(path, file.size, file.sha256, mirror.private)
+        digest, size = await asyncio.to_thread(_digest, path)
+        await mirror.learn(project, file, sha256=digest, size=size, path=path)
+        return Here(path, size, digest, mirror.private)
+
+    async def _gone(self, feed: Feed, project: NormalizedName, filename: str) -> Entry | None:
+        """Look for a file that was on the page once, in the sources that may own the project."""
+        for source in feed.ownership.candidates(project).sources:
+            raw = await self._index.get(_ledger_key(source, project, filename))
+            if raw is None:
+                continue
+            try:
+                file = _decoder.decode(raw)
+            except msgspec.DecodeError:
+                continue
+            if file.sha256 is None or self._artifacts.find(file.sha256) is None:
+                continue
+            known = await feed.mirrors[source].recall(project)
+            verdict = feed.judge(project, file, known.page if known is not None else None)
+            if not verdict.served:
+                raise Hidden(filename, rule=verdict.rule, reason=verdict.reason)
+            return Entry(file, source, verdict)
+        return None
+
+
+def _ledger_key(source: str, project: NormalizedName, filename: str) -> str:
+    return f"served:{source}:{project}:{filename}"
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256")
+        return digest.hexdigest(), stream.tell()

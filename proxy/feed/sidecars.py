@@ -1,0 +1,124 @@
+"""What belongs to a file beside its bytes: core metadata and provenance, checked and kept.
+
+A published sidecar that is missing or wrong is replaced by the wheel's own METADATA where that has the
+published digest; else it is an error that names the source, and it is advertised no longer.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import structlog
+
+from proxy.errors import FileAbsent, SourceError, SourceNonsense
+from proxy.feed.feed import Entry, Feed
+from proxy.mirror.inspector import metadata_key
+from proxy.mirror.reading import read_metadata
+from proxy.rules.wheel import WheelUnreadable
+from proxy.simple.model import File, NormalizedName
+from proxy.sources.base import Opener
+from proxy.store.artifacts import Artifacts
+from proxy.store.index import Index
+from proxy.tasks import Background, Flights
+
+log = structlog.get_logger(__name__)
+
+PROVENANCE_LIFE = 600.0
+"""Seconds for which a provenance object, which may change, is remembered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sidecar:
+    """Bytes that belong to a file, and their digest."""
+
+    body: bytes
+    sha256: str
+    replaceable: bool
+
+
+class Sidecars:
+    """Gives core metadata and provenance of files."""
+
+    def __init__(self, index: Index, artifacts: Artifacts, background: Background) -> None:
+        """Remember them in `index`; read METADATA out of `artifacts` where the file is here."""
+        self._index = index
+        self._artifacts = artifacts
+        self._flights: Flights[str, Sidecar] = Flights(background)
+
+    async def metadata(self, feed: Feed, project: NormalizedName, entry: Entry) -> Sidecar:
+        """Give the core metadata of a wheel. Raises: FileAbsent where none is advertised; SourceError."""
+        file, mirror = entry.file, feed.mirrors[entry.source]
+        if file.core_metadata is False:
+            raise FileAbsent(project, f"{file.filename}.metadata", feed.name)
+        expected = file.core_metadata if isinstance(file.core_metadata, str) else None
+        key = metadata_key(expected or f"{entry.source}|{file.url}|{file.etag}|{file.sha256}")
+        kept = await self._index.get(key)
+        if kept is not None:
+            digest = hashlib.sha256(kept).hexdigest()
+            if expected is None or digest == expected:
+                return Sidecar(kept, digest, mirror.private)
+
+        async def fetch() -> Sidecar:
+            body = await self._obtain(mirror.opener, file, expected)
+            await self._index.put(key, body)
+            return Sidecar(body, hashlib.sha256(body).hexdigest(), mirror.private)
+
+        try:
+            return await self._flights.join(key, fetch)
+        except SourceNonsense as error:
+            await mirror.distrust(project, file, error.reason)
+            raise
+
+    async def provenance(self, feed: Feed, project: NormalizedName, entry: Entry) -> Sidecar:
+        """Give the provenance object of a file. Raises: FileAbsent where the source has none; SourceError."""
+        file, mirror = entry.file, feed.mirrors[entry.source]
+        if file.provenance is None:
+            raise FileAbsent(project, f"{file.filename}.provenance", feed.name)
+        key = f"provenance:{entry.source}:{file.provenance}"
+        kept = await self._index.get(key)
+        if kept is None:
+
+            async def fetch() -> Sidecar:
+                body = await mirror.opener.read_provenance(file)
+                if body is None:
+                    raise FileAbsent(project, f"{file.filename}.provenance", feed.name)
+                await self._index.put(key, body, expire=PROVENANCE_LIFE)
+                return Sidecar(body, hashlib.sha256(body).hexdigest(), replaceable=True)
+
+            return await self._flights.join(key, fetch)
+        return Sidecar(kept, hashlib.sha256(kept).hexdigest(), replaceable=True)
+
+    async def _obtain(self, opener: Opener, file: File, expected: str | None) -> bytes:
+        """Get METADATA from the source, or out of the wheel where what the source has is missing or wrong."""
+        published, trouble = None, None
+        try:
+            published = await opener.read_metadata(file)
+        except SourceError as error:
+            trouble = error
+        if published is not None and (expected is None or hashlib.sha256(published).hexdigest() == expected):
+            return published
+        try:
+            own = await self._extract(opener, file)
+        except (SourceError, WheelUnreadable) as error:
+            if trouble is not None:
+                raise trouble from error
+            raise SourceNonsense(
+                opener.name,
+                f"the core metadata it lists for {file.filename} is {'wrong' if published else 'not there'}, "
+                "and none could be read out of the wheel",
+                remedy="tell the people who run the source",
+            ) from error
+        if expected is not None and hashlib.sha256(own).hexdigest() != expected:
+            raise SourceNonsense(
+                opener.name,
+                f"the core metadata of {file.filename} has not the digest that it lists",
+                remedy="tell the people who run the source; the file itself can still be had",
+            )
+        log.warning("published core metadata replaced by the wheel's own", source=opener.name, filename=file.filename)
+        return own
+
+    async def _extract(self, opener: Opener, file: File) -> bytes:
+        artifact = self._artifacts.find(file.sha256) if file.sha256 else None
+        body, _ = await read_metadata(opener, file, artifact.path if artifact is not None else None)
+        return body

@@ -1,0 +1,119 @@
+"""What every mirror promises to the feed, and the state of being cut off."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+import structlog
+
+from proxy.errors import SourceError, SourceUnavailable
+from proxy.simple.model import File, NormalizedName, Page
+from proxy.sources.base import Opener
+
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+Clock = Callable[[], float]
+"""Gives seconds since the epoch: what is remembered outlives the process, so the wall's clock it is."""
+
+PATIENCE = 3.0
+"""Seconds that a client waits for a source while a page that may be rescued is at hand."""
+LONGEST_WAIT = 18.0
+"""Seconds after which a client without such a page gets the error: below pip's own 15 s it would be
+refused where waiting helps, above 20 s clients and front ends give up by themselves."""
+QUIET = 5.0
+"""Seconds for which a source that could not be asked is left alone, where it names no time itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a source says of a project, as far as this machine knows."""
+
+    page: Page | None
+    """`None`: the source answered that it does not have the project."""
+    asked_at: float
+    """When it said so, in seconds since the epoch."""
+    good_until: float
+    """Until when this may be served without coming back to the mirror."""
+    rescued_from: SourceError | None = None
+    """Why it is older than promised, where it is."""
+
+
+class Mirror(Protocol):
+    """One source as remembered on this machine."""
+
+    name: str
+    private: bool
+    """Whether its files may be replaced and its pages must not be remembered by clients."""
+    max_age: float
+    """Seconds for which clients may remember its pages."""
+
+    @property
+    def opener(self) -> Opener:
+        """How the bytes of its files are had."""
+
+    async def get(self, project: NormalizedName) -> Known:
+        """Give what the source says of `project`. Raises: SourceError where nobody knows."""
+
+    async def recall(self, project: NormalizedName) -> Known | None:
+        """Give what is remembered, of whatever age, asking nobody."""
+
+    def names(self) -> AsyncIterator[str]:
+        """Give the names of all projects. Raises: SourceError."""
+
+    async def learn(self, project: NormalizedName, file: File, *, sha256: str, size: int, path: Path) -> None:
+        """Remember what receiving the bytes of `file`, now at `path`, has shown."""
+
+    async def distrust(self, project: NormalizedName, file: File, reason: str) -> None:
+        """Advertise the core metadata of `file` no longer."""
+
+
+class Outage:
+    """Whether a source can be asked at the moment, as the last attempts showed."""
+
+    def __init__(self, source: str, clock: Clock) -> None:
+        """Begin with a source in good health."""
+        self._source = source
+        self._clock = clock
+        self._quiet_until = 0.0
+        self.error: SourceError | None = None
+
+    @property
+    def leave_alone(self) -> bool:
+        """Whether it is too early to ask again without need."""
+        return self._clock() < self._quiet_until
+
+    @property
+    def quiet_until(self) -> float:
+        """Until when, in seconds since the epoch."""
+        return self._quiet_until
+
+    def note(self, error: SourceError) -> None:
+        """Note a failed attempt."""
+        if self.error is None:
+            log.warning("source cannot be asked", source=self._source, reason=error.reason, remedy=error.remedy)
+        self.error = error
+        if isinstance(error, SourceUnavailable):
+            self._quiet_until = self._clock() + max(error.retry_after or 0.0, QUIET)
+
+    def clear(self) -> None:
+        """Note an answer."""
+        if self.error is not None:
+            log.info("source answers again", source=self._source)
+        self.error = None
+        self._quiet_until = 0.0
+
+
+async def within(seconds: float, source: str, answer: Awaitable[T]) -> T:
+    """Wait for an answer for so long. Raises: SourceUnavailable after that."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await answer
+    except TimeoutError as error:
+        raise SourceUnavailable(
+            source, f"no answer within {seconds:g} s", remedy="see whether the source is up and reachable from here"
+        ) from error

@@ -1,0 +1,323 @@
+"""What only the bytes of a file can tell: its core metadata, its digest, its size.
+
+Where a source publishes no core metadata, METADATA is read out of the wheel by byte ranges; where a
+private source publishes no digest, it is computed. Both happen once for the same bytes, newest version
+first: within a small budget before the first answer, the rest behind it. A page shows what is known,
+never a guess, because to pip and uv an advertised sidecar that fails is a failed install.
+
+Source: PEP 658 and PEP 714 (core metadata), PEP 700 (size).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import structlog
+from packaging.version import InvalidVersion, Version
+
+from proxy.errors import FileGone, SourceError, SourceUnavailable
+from proxy.mirror.base import Clock
+from proxy.mirror.reading import NoRanges, read_metadata
+from proxy.rules.wheel import WheelUnreadable, requires_python_of
+from proxy.simple.model import File, NormalizedName, Page
+from proxy.sources.base import Opener
+from proxy.store.index import Index
+from proxy.tasks import Background, Flights
+
+log = structlog.get_logger(__name__)
+
+BUDGET = 0.5
+"""Seconds that the first answer for a page waits for what its newest files tell."""
+AT_ONCE = 6
+"""How many files of a source are read at a time."""
+AGAIN = 60.0
+"""Seconds after which a source that failed in the middle is read again."""
+SAVE_EVERY = 2.0
+"""Seconds between two saves while many files are read."""
+PAGES_IN_MEMORY = 512
+
+
+class Facts(msgspec.Struct, array_like=True, gc=False):
+    """What the bytes of one file have told."""
+
+    identity: str
+    """The digest or, at a private source, the object's etag: facts of other bytes do not count."""
+    sha256: str | None = None
+    size: int | None = None
+    metadata: str | None = None
+    """The sha256 of its METADATA, which the index has under `metadata_key`."""
+    requires_python: str | None = None
+    unreadable: str | None = None
+    """Why it has no core metadata that could be read."""
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(dict[str, Facts])
+
+
+class _Seen:
+    """A page that was completed before, and what it became."""
+
+    __slots__ = ("complete", "facts", "given", "page", "stamp")
+
+    def __init__(self, given: Page, facts: dict[str, Facts]) -> None:
+        self.given = given
+        self.facts = facts
+        self.stamp = -1
+        self.page = given
+        self.complete = False
+
+
+def metadata_key(digest: str) -> str:
+    """Give the index's key of the METADATA with this sha256."""
+    return f"metadata:{digest}"
+
+
+def identity_of(file: File) -> str:
+    """Give what changes whenever the bytes of a file do."""
+    return file.etag or file.sha256 or next(iter(file.hashes.values()), "") or file.url
+
+
+class Inspector:
+    """Completes the pages of one source with what the bytes of its files tell."""
+
+    def __init__(  # noqa: PLR0913 - each is a part it works with
+        self,
+        opener: Opener,
+        *,
+        place: str,
+        digests: bool,
+        offline: bool,
+        find: Callable[[str], Path | None],
+        index: Index,
+        background: Background,
+        clock: Clock,
+    ) -> None:
+        """Inspect files through `opener`, or as `find` has them here; compute `digests` where none are listed."""
+        self._opener = opener
+        self._digests = digests
+        self._offline = offline
+        self._find = find
+        self._index = index
+        self._clock = clock
+        self._prefix = f"facts:{opener.name}:{hashlib.sha256(place.encode()).hexdigest()[:16]}:"
+        self._flights: Flights[NormalizedName, None] = Flights(background)
+        self._slots = asyncio.Semaphore(AT_ONCE)
+        self._seen: OrderedDict[NormalizedName, _Seen] = OrderedDict()
+        self._stamps = 0
+        self._not_before: dict[NormalizedName, float] = {}
+        self._no_ranges = False
+
+    async def complete(self, page: Page) -> tuple[Page, bool]:
+        """Give the page with all that is known of its files, and whether nothing more is to come.
+
+        The same object as long as nothing changed.
+        """
+        seen = self._seen.get(page.name)
+        if seen is None or seen.given is not page:
+            facts = seen.facts if seen is not None else await self._load(page.name)
+            seen = self._remember(page, facts)
+            if self._missing(seen) and self._may_read(page.name):
+                flight = self._flights.launch(page.name, lambda: self._inspect(page.name))
+                await asyncio.wait([flight], timeout=BUDGET)
+        if seen.stamp != self._stamps and not seen.complete:
+            seen.stamp = self._stamps
+            seen.page = _completed(page, seen.facts)
+            seen.complete = not self._missing(seen)
+        if not seen.complete and self._may_read(page.name):
+            self._flights.launch(page.name, lambda: self._inspect(page.name))
+            return seen.page, False
+        return seen.page, True
+
+    async def learn(
+        self, project: NormalizedName, file: File, *, sha256: str, size: int, path: Path | None = None
+    ) -> None:
+        """Note what receiving a whole file has shown: its digest, and its METADATA where ranges were refused."""
+        facts = seen.facts if (seen := self._seen.get(project)) is not None else await self._load(project)
+        fact = _fact(facts, file)
+        if fact.sha256 == sha256 and (fact.metadata or fact.unreadable):
+            return
+        fact.sha256, fact.size = sha256, size
+        if path is not None and _lacks_metadata(file, fact):
+            await self._read_metadata(file, fact, path)
+        facts[file.filename] = fact
+        self._changed(project)
+        await self._save(project, facts)
+
+    async def distrust(self, project: NormalizedName, file: File, reason: str) -> None:
+        """Advertise the core metadata of `file` no longer, because what its source publishes is wrong."""
+        facts = seen.facts if (seen := self._seen.get(project)) is not None else await self._load(project)
+        fact = _fact(facts, file)
+        fact.unreadable = reason
+        facts[file.filename] = fact
+        self._changed(project)
+        await self._save(project, facts)
+
+    def _may_read(self, project: NormalizedName) -> bool:
+        return self._clock() >= self._not_before.get(project, 0.0)
+
+    def _remember(self, page: Page, facts: dict[str, Facts]) -> _Seen:
+        seen = _Seen(page, facts)
+        self._seen[page.name] = seen
+        self._seen.move_to_end(page.name)
+        while len(self._seen) > PAGES_IN_MEMORY:
+            self._seen.popitem(last=False)
+        return seen
+
+    def _changed(self, project: NormalizedName) -> None:
+        self._stamps += 1
+        if (seen := self._seen.get(project)) is not None:
+            seen.complete = False
+
+    def _missing(self, seen: _Seen) -> list[File]:
+        """Give the files of which something could still be found out."""
+        missing = []
+        for file in seen.given.files:
+            fact = seen.facts.get(file.filename)
+            if fact is not None and fact.identity != identity_of(file):
+                fact = None
+            if self._lacks_digest(file, fact) or self._can_have_metadata(file, fact):
+                missing.append(file)
+        return missing
+
+    def _lacks_digest(self, file: File, fact: Facts | None) -> bool:
+        return self._digests and not self._offline and not file.hashes and (fact is None or fact.sha256 is None)
+
+    def _can_have_metadata(self, file: File, fact: Facts | None) -> bool:
+        if not _lacks_metadata(file, fact):
+            return False
+        return not (self._offline or self._no_ranges) or self._local(file, fact) is not None
+
+    def _local(self, file: File, fact: Facts | None) -> Path | None:
+        digest = file.sha256 or (fact.sha256 if fact is not None else None)
+        return self._find(digest) if digest else None
+
+    async def _inspect(self, project: NormalizedName) -> None:
+        """Read all that is missing of a project, newest first."""
+        seen = self._seen.get(project)
+        if seen is None:
+            return
+        files = await asyncio.to_thread(_newest_first, self._missing(seen))
+        saved = self._clock()
+        try:
+            for start in range(0, len(files), AT_ONCE):
+                async with asyncio.TaskGroup() as group:
+                    for file in files[start : start + AT_ONCE]:
+                        group.create_task(self._read(project, seen.facts, file))
+                self._changed(project)
+                if self._clock() - saved > SAVE_EVERY:
+                    saved = self._clock()
+                    await self._save(project, seen.facts)
+        except* SourceError as errors:
+            self._not_before[project] = self._clock() + AGAIN
+            log.info("files could not be inspected", source=self._opener.name, project=project, reason=str(errors))
+        finally:
+            self._changed(project)
+            await self._save(project, seen.facts)
+        if self._missing(seen):
+            # What could not be found out now is tried again later, not at every request.
+            self._not_before[project] = self._clock() + AGAIN
+
+    async def _read(self, project: NormalizedName, facts: dict[str, Facts], file: File) -> None:
+        fact = _fact(facts, file)
+        async with self._slots:
+            try:
+                if self._can_have_metadata(file, fact):
+                    await self._read_metadata(file, fact, self._local(file, fact))
+                    facts[file.filename] = fact
+                    self._changed(project)
+                if self._lacks_digest(file, fact):
+                    fact.sha256, fact.size = await self._digest(file)
+                    facts[file.filename] = fact
+            except FileGone:
+                log.debug("file went while it was inspected", source=self._opener.name, filename=file.filename)
+
+    async def _read_metadata(self, file: File, fact: Facts, path: Path | None) -> None:
+        """Read METADATA by ranges, from here where the file is here, and put it in the index."""
+        try:
+            metadata, size = await read_metadata(self._opener, file, path)
+        except NoRanges:
+            self._no_ranges = True
+            return
+        except WheelUnreadable as error:
+            fact.unreadable = str(error)
+            log.info(
+                "wheel has no readable metadata", source=self._opener.name, filename=file.filename, reason=str(error)
+            )
+            return
+        fact.size = size
+        fact.metadata = hashlib.sha256(metadata).hexdigest()
+        fact.requires_python = requires_python_of(metadata)
+        await self._index.put(metadata_key(fact.metadata), metadata)
+
+    async def _digest(self, file: File) -> tuple[str, int]:
+        digest, size = hashlib.sha256(), 0
+        async with self._opener.open(file) as body:
+            async for chunk in body.chunks:
+                await asyncio.to_thread(digest.update, chunk)
+                size += len(chunk)
+            if body.size is not None and body.size != size:
+                raise SourceUnavailable(self._opener.name, f"{file.filename} broke off at {size} of {body.size} bytes")
+        return digest.hexdigest(), size
+
+    async def _load(self, project: NormalizedName) -> dict[str, Facts]:
+        raw = await self._index.get(self._prefix + project)
+        if raw is None:
+            return {}
+        try:
+            return _decoder.decode(raw)
+        except msgspec.DecodeError:
+            return {}
+
+    async def _save(self, project: NormalizedName, facts: dict[str, Facts]) -> None:
+        await self._index.put(self._prefix + project, _encode(facts))
+
+
+def _fact(facts: dict[str, Facts], file: File) -> Facts:
+    identity = identity_of(file)
+    fact = facts.get(file.filename)
+    return fact if fact is not None and fact.identity == identity else Facts(identity)
+
+
+def _lacks_metadata(file: File, fact: Facts | None) -> bool:
+    if not file.is_wheel or file.core_metadata is not False:
+        return False
+    return fact is None or (fact.metadata is None and fact.unreadable is None)
+
+
+def _completed(page: Page, facts: dict[str, Facts]) -> Page:
+    """Give the page with the facts filled in where the source says nothing itself."""
+    if not facts:
+        return page
+    files = []
+    for file in page.files:
+        fact = facts.get(file.filename)
+        if fact is None or fact.identity != identity_of(file):
+            files.append(file)
+            continue
+        files.append(
+            msgspec.structs.replace(
+                file,
+                hashes=file.hashes or ({"sha256": fact.sha256} if fact.sha256 else {}),
+                size=fact.size if file.size is None else file.size,
+                requires_python=file.requires_python or fact.requires_python,
+                core_metadata=False if fact.unreadable else file.core_metadata or fact.metadata or False,
+            )
+        )
+    return msgspec.structs.replace(page, files=tuple(files))
+
+
+def _newest_first(files: list[File]) -> list[File]:
+    return sorted(files, key=lambda file: _version(file.version), reverse=True)
+
+
+def _version(text: str) -> Version:
+    try:
+        return Version(text)
+    except InvalidVersion:
+        return Version("0")

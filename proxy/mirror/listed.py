@@ -1,0 +1,251 @@
+"""A listed source as remembered on this machine: one listing, and looks at single projects."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from proxy.errors import SourceError, SourceUnavailable
+from proxy.mirror.base import LONGEST_WAIT, PATIENCE, Clock, Known, Outage, within
+from proxy.mirror.inspector import Inspector
+from proxy.mirror.paged import SOON, Setting
+from proxy.rules.freshness import Verdict, judge
+from proxy.simple.model import File, NormalizedName, Page
+from proxy.sources.base import ListedSource, Listing, Opener
+from proxy.store.index import Index
+from proxy.tasks import Background, Flights
+
+log = structlog.get_logger(__name__)
+
+RELIST = 30.0
+"""Seconds after which looks at single projects no longer put off the next whole listing."""
+LOOKS = 10_000
+"""How many looks at single projects are remembered between two listings."""
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A listing as the index keeps it."""
+
+    listed_at: float
+    token: bytes
+    projects: dict[NormalizedName, tuple[File, ...]]
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+@dataclass(frozen=True, slots=True)
+class _Dated:
+    listing: Listing
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    page: Page | None
+    at: float
+
+
+class ListedMirror:
+    """Remembers a source's listing; keeps what is shown of each project no older than `refresh`."""
+
+    private = True
+
+    def __init__(
+        self,
+        source: ListedSource,
+        setting: Setting,
+        *,
+        index: Index,
+        inspector: Inspector,
+        background: Background,
+        clock: Clock,
+    ) -> None:
+        """Mirror `source`; opens nothing."""
+        self.name = source.name
+        self.opener: Opener = source
+        self.max_age = setting.max_age
+        self.windows = setting.windows.for_listing()
+        self.offline = setting.offline
+        self._source = source
+        self._index = index
+        self._inspector = inspector
+        self._background = background
+        self._clock = clock
+        self._listings: Flights[str, _Dated] = Flights(background)
+        self._looks: Flights[NormalizedName, _Look] = Flights(background)
+        self._outage = Outage(source.name, clock)
+        self._key = f"listing:{source.name}:{hashlib.sha256(setting.place.encode()).hexdigest()[:16]}"
+        self._dated: _Dated | None = None
+        self._recalled = False
+        self._recalling = asyncio.Lock()
+        self._looked: dict[NormalizedName, _Look] = {}
+        self._pages: dict[NormalizedName, tuple[tuple[File, ...], Page]] = {}
+
+    async def get(self, project: NormalizedName) -> Known:
+        """Give what the source says of `project`. Raises: SourceError where nobody knows."""
+        look = await self._last(project)
+        age = None if look is None else self._clock() - look.at
+        if look is not None and age is not None and (age < self.windows.fresh or self.offline):
+            return await self._known(look, look.at + self.windows.fresh)
+        if self.offline:
+            raise SourceUnavailable(
+                self.name,
+                "it is switched off (offline = true), and no listing of it is remembered",
+                remedy=f"set offline = false on source {self.name} once, so that its listing is remembered",
+                retry_after=60,
+            )
+        if look is None or age is None or judge(age, self.windows) is Verdict.DEAD:
+            found = await within(LONGEST_WAIT, self.name, self._looks.join(project, lambda: self._look(project)))
+            return await self._known(found, found.at + self.windows.fresh)
+        return await self._rescue(project, look)
+
+    async def recall(self, project: NormalizedName) -> Known | None:
+        """Give what is remembered, of whatever age, asking nobody."""
+        look = await self._last(project)
+        return None if look is None else Known(look.page, look.at, self._clock())
+
+    async def names(self) -> AsyncIterator[str]:
+        """Give the names of all projects. Raises: SourceError."""
+        for name in (await self._listing()).projects:
+            yield name
+
+    async def files(self) -> AsyncIterator[Page]:
+        """Give the pages of all projects, for the flat page of links. Raises: SourceError."""
+        for project, files in (await self._listing()).projects.items():
+            page = self._page(project, files)
+            if page is not None:
+                yield (await self._inspector.complete(page))[0]
+
+    async def learn(self, project: NormalizedName, file: File, *, sha256: str, size: int, path: Path) -> None:
+        """Remember what receiving the bytes of `file`, now at `path`, has shown."""
+        await self._inspector.learn(project, file, sha256=sha256, size=size, path=path)
+
+    async def distrust(self, project: NormalizedName, file: File, reason: str) -> None:
+        """Advertise the core metadata of `file` no longer."""
+        await self._inspector.distrust(project, file, reason)
+
+    async def _known(self, look: _Look, good_until: float) -> Known:
+        if look.page is None:
+            return Known(None, look.at, good_until)
+        page, complete = await self._inspector.complete(look.page)
+        return Known(page, look.at, good_until if complete else min(good_until, self._clock() + SOON))
+
+    async def _rescue(self, project: NormalizedName, look: _Look) -> Known:
+        """Ask first; give what is remembered where the source cannot be asked, or not soon enough."""
+        error = self._outage.error
+        if error is None:
+            try:
+                found = await within(PATIENCE, self.name, self._looks.join(project, lambda: self._look(project)))
+            except SourceError as reason:
+                error = reason
+                self._outage.note(reason)
+            else:
+                return await self._known(found, found.at + self.windows.fresh)
+        elif not self._outage.leave_alone:
+            self._looks.launch(project, lambda: self._look(project))
+        known = await self._known(look, self._clock() + SOON)
+        return replace(known, rescued_from=error)
+
+    async def _look(self, project: NormalizedName) -> _Look:
+        """Ask the source for one project: by a look where that is possible, else by a listing."""
+        known = self._dated
+        at = self._clock()
+        try:
+            files = await self._source.look(project, known.listing if known else None)
+        except SourceError as error:
+            self._outage.note(error)
+            raise
+        if files is None:
+            dated = await self._listings.join("list", self._list)
+            return _Look(self._page(project, dated.listing.projects.get(project, ())), dated.at)
+        self._outage.clear()
+        if known is None or at - known.at > max(RELIST, self.windows.fresh):
+            self._listings.launch("list", self._list)
+        look = _Look(self._page(project, files), at)
+        if len(self._looked) >= LOOKS:
+            self._looked.pop(next(iter(self._looked)))
+        self._looked[project] = look
+        return look
+
+    async def _last(self, project: NormalizedName) -> _Look | None:
+        """Give the newest that is remembered of a project."""
+        await self._recall_listing()
+        look = self._looked.get(project)
+        dated = self._dated
+        if dated is None or (look is not None and look.at >= dated.at):
+            return look
+        return _Look(self._page(project, dated.listing.projects.get(project, ())), dated.at)
+
+    async def _listing(self) -> Listing:
+        """Give the whole listing, no older than it may be, or the remembered one in an outage."""
+        await self._recall_listing()
+        dated = self._dated
+        if dated is not None and (self.offline or self._clock() - dated.at < self.windows.fresh):
+            return dated.listing
+        if self.offline:
+            raise SourceUnavailable(self.name, "it is switched off (offline = true), and no listing is remembered")
+        may_rescue = dated is not None and judge(self._clock() - dated.at, self.windows) is not Verdict.DEAD
+        try:
+            flight = self._listings.join("list", self._list)
+            return (await within(PATIENCE if may_rescue else LONGEST_WAIT, self.name, flight)).listing
+        except SourceError:
+            if dated is None or not may_rescue:
+                raise
+            return dated.listing
+
+    async def _list(self) -> _Dated:
+        """Ask the source for all its files, and remember them."""
+        known = self._dated
+        at = self._clock()
+        try:
+            listing = await self._source.list(known.listing if known else None)
+        except SourceError as error:
+            self._outage.note(error)
+            raise
+        self._outage.clear()
+        dated = _Dated(listing, at)
+        self._dated = dated
+        self._looked = {name: look for name, look in self._looked.items() if look.at > at}
+        if known is None or listing is not known.listing or at - known.at > self.windows.rescue / 100:
+            self._pages = {name: kept for name, kept in self._pages.items() if listing.projects.get(name) is kept[0]}
+            record = Record(at, listing.token, dict(listing.projects))
+            raw = await asyncio.to_thread(_encode, record)
+            await self._index.put(self._key, raw, expire=max(self.windows.rescue, 1.0))
+        return dated
+
+    async def _recall_listing(self) -> None:
+        if self._recalled:
+            return
+        async with self._recalling:
+            raw = None if self._recalled else await self._index.get(self._key)
+            if raw is not None and self._dated is None:
+                try:
+                    record = await asyncio.to_thread(_decoder.decode, raw)
+                except msgspec.DecodeError:
+                    log.info("a listing of another release is forgotten", source=self.name)
+                else:
+                    self._dated = _Dated(Listing(record.projects, record.token), record.listed_at)
+            self._recalled = True
+
+    def _page(self, project: NormalizedName, files: tuple[File, ...]) -> Page | None:
+        """Give a project's page: the same object as long as its files are the same."""
+        if not files:
+            return None
+        kept = self._pages.get(project)
+        if kept is not None and kept[0] == files:
+            return kept[1]
+        page = Page(project, files, tuple(_versions(files)))
+        self._pages[project] = (files, page)
+        return page
+
+
+def _versions(files: tuple[File, ...]) -> Iterator[str]:
+    return iter(dict.fromkeys(file.version for file in files if file.version))

@@ -1,0 +1,220 @@
+"""A paged source as remembered on this machine: fresh, stale, to the rescue, absent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from proxy.errors import SourceError, SourceUnavailable
+from proxy.mirror.base import LONGEST_WAIT, PATIENCE, Clock, Known, Outage, within
+from proxy.mirror.inspector import Inspector
+from proxy.rules.freshness import Verdict, Windows, judge, judge_absence
+from proxy.simple.model import File, NormalizedName, Page
+from proxy.sources.base import Opener, PagedSource, Unchanged
+from proxy.store.index import Index
+from proxy.tasks import Background, Flights
+
+log = structlog.get_logger(__name__)
+
+FILES_IN_MEMORY = 60_000
+"""How many files, over all remembered pages, are kept in memory beside the index (some 500 bytes each)."""
+SOON = 1.0
+"""Seconds after which a page that is being refreshed is looked at again."""
+
+
+class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A source's last answer for a project, as the index keeps it."""
+
+    asked_at: float
+    validator: str | None
+    page: Page | None
+
+
+_encode = msgspec.msgpack.Encoder().encode
+_decoder = msgspec.msgpack.Decoder(Record)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How one paged source is mirrored."""
+
+    windows: Windows
+    max_age: float
+    offline: bool
+    place: str
+    """What the source is, such as its URL: what was remembered of another place does not count."""
+
+
+class PagedMirror:
+    """Remembers what a paged source said of each project, and asks it when that is too old."""
+
+    private = False
+
+    def __init__(
+        self,
+        source: PagedSource,
+        setting: Setting,
+        *,
+        index: Index,
+        inspector: Inspector,
+        background: Background,
+        clock: Clock,
+    ) -> None:
+        """Mirror `source`; opens nothing."""
+        self.name = source.name
+        self.opener: Opener = source
+        self.max_age = setting.max_age
+        self.windows = setting.windows
+        self.offline = setting.offline
+        self._source = source
+        self._index = index
+        self._inspector = inspector
+        self._clock = clock
+        self._flights: Flights[NormalizedName, Record] = Flights(background)
+        self._outage = Outage(source.name, clock)
+        self._prefix = f"page:{source.name}:{hashlib.sha256(setting.place.encode()).hexdigest()[:16]}:"
+        self._memory: OrderedDict[NormalizedName, Record] = OrderedDict()
+        self._weight = 0
+
+    async def get(self, project: NormalizedName) -> Known:
+        """Give what the source says of `project`. Raises: SourceError where nobody knows."""
+        record = await self._recall(project)
+        if record is not None:
+            match self._judge(record):
+                case Verdict.FRESH:
+                    return await self._known(record, self._good_until(record))
+                case Verdict.STALE:
+                    if not self._outage.leave_alone:
+                        self._flights.launch(project, lambda: self._ask(project, record))
+                    return await self._known(record, self._clock() + SOON)
+                case Verdict.RESCUE:
+                    return await self._rescue(project, record)
+                case Verdict.DEAD:
+                    pass
+        if self.offline:
+            raise SourceUnavailable(
+                self.name,
+                f"it is switched off (offline = true), and nothing is remembered of {project}",
+                remedy=f"set offline = false on source {self.name} once, or bring the project in another way",
+                retry_after=60,
+            )
+        flight = self._flights.join(project, lambda: self._ask(project, record))
+        found = await within(LONGEST_WAIT, self.name, flight)
+        return await self._known(found, self._good_until(found))
+
+    async def recall(self, project: NormalizedName) -> Known | None:
+        """Give what is remembered, of whatever age, asking nobody."""
+        record = await self._recall(project)
+        return None if record is None else Known(record.page, record.asked_at, self._clock())
+
+    async def names(self) -> AsyncIterator[str]:
+        """Give the names of all projects, as the source spells them. Raises: SourceError."""
+        if self.offline:
+            raise SourceUnavailable(
+                self.name, "it is switched off (offline = true), its project list is not remembered"
+            )
+        async for name in self._source.ask_names():
+            yield name
+
+    async def learn(self, project: NormalizedName, file: File, *, sha256: str, size: int, path: Path) -> None:
+        """Remember what receiving the bytes of `file`, now at `path`, has shown."""
+        await self._inspector.learn(project, file, sha256=sha256, size=size, path=path)
+
+    async def distrust(self, project: NormalizedName, file: File, reason: str) -> None:
+        """Advertise the core metadata of `file` no longer."""
+        await self._inspector.distrust(project, file, reason)
+
+    def _judge(self, record: Record) -> Verdict:
+        if self.offline:
+            return Verdict.DEAD if record.page is None else Verdict.FRESH
+        age = self._clock() - record.asked_at
+        return judge_absence(age, self.windows) if record.page is None else judge(age, self.windows)
+
+    def _good_until(self, record: Record) -> float:
+        return record.asked_at + (self.windows.absent if record.page is None else self.windows.fresh)
+
+    async def _known(self, record: Record, good_until: float) -> Known:
+        if record.page is None:
+            return Known(None, record.asked_at, good_until)
+        page, complete = await self._inspector.complete(record.page)
+        return Known(page, record.asked_at, good_until if complete else min(good_until, self._clock() + SOON))
+
+    async def _rescue(self, project: NormalizedName, record: Record) -> Known:
+        """Ask first; give the remembered page where the source cannot be asked, or not soon enough."""
+        error = self._outage.error
+        if error is None:
+            try:
+                flight = self._flights.join(project, lambda: self._ask(project, record))
+                answer = await within(PATIENCE, self.name, flight)
+            except SourceError as reason:
+                error = reason
+                self._outage.note(reason)
+            else:
+                return await self._known(answer, self._good_until(answer))
+        elif not self._outage.leave_alone:
+            self._flights.launch(project, lambda: self._ask(project, record))
+        known = await self._known(record, self._clock() + SOON)
+        return replace(known, rescued_from=error)
+
+    async def _ask(self, project: NormalizedName, record: Record | None) -> Record:
+        """Ask the source, and remember what it says."""
+        validator = record.validator if record is not None and record.page is not None else None
+        try:
+            answer = await self._source.ask(project, validator)
+        except SourceError as error:
+            self._outage.note(error)
+            raise
+        self._outage.clear()
+        now = self._clock()
+        if answer is None:
+            found = Record(now, None, None)
+        elif isinstance(answer, Unchanged):
+            if record is None:
+                raise SourceUnavailable(self.name, f"it says that {project} is unchanged, but nothing is remembered")
+            found = Record(now, record.validator, record.page)
+        else:
+            found = Record(now, answer.validator, answer.page)
+        self._keep(project, found)
+        lifetime = self.windows.absent if found.page is None else max(self.windows.rescue, self.windows.stale)
+        await self._index.put(self._prefix + project, _encode(found), expire=max(lifetime, 1.0))
+        return found
+
+    async def _recall(self, project: NormalizedName) -> Record | None:
+        """Give the newest record: the one in memory, or, where that one is not fresh, what the index has.
+
+        Another process of this machine may have asked since.
+        """
+        record = self._memory.get(project)
+        if record is not None and self._judge(record) is Verdict.FRESH:
+            self._memory.move_to_end(project)
+            return record
+        raw = await self._index.get(self._prefix + project)
+        if raw is None:
+            return record
+        try:
+            stored = _decoder.decode(raw)
+        except msgspec.DecodeError:
+            return record
+        if record is not None and stored.asked_at <= record.asked_at:
+            return record
+        self._keep(project, stored)
+        return stored
+
+    def _keep(self, project: NormalizedName, record: Record) -> None:
+        """Keep a record in memory, and let go of those used longest ago."""
+        old = self._memory.pop(project, None)
+        self._weight += _weight(record) - (_weight(old) if old else 0)
+        self._memory[project] = record
+        while self._weight > FILES_IN_MEMORY and len(self._memory) > 1:
+            _, gone = self._memory.popitem(last=False)
+            self._weight -= _weight(gone)
+
+
+def _weight(record: Record) -> int:
+    return 2 if record.page is None else 2 + len(record.page.files)

@@ -1,0 +1,46 @@
+"""One page out of those of several places."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from proxy.simple.model import File, NormalizedName, Page, ProjectStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """A project as a feed has it, before its rules."""
+
+    name: NormalizedName
+    files: tuple[tuple[File, str], ...]
+    """Each with the name of the source whose bytes and digest it stands for."""
+    versions: tuple[str, ...]
+    status: ProjectStatus | None
+    """That of the first source: it owns the project."""
+    quarantined: Mapping[str, ProjectStatus]
+    """The sources that quarantine the project: none of their files may be offered."""
+
+
+def merge(name: NormalizedName, pages: Sequence[tuple[str, Page]]) -> Merged:
+    """Merge the pages of one project, given as (source, page) with the more important first.
+
+    A file name that several have is the first one's alone: its digest and its bytes come from
+    one source.
+
+    Source: PEP 792 (quarantined: no files may be offered), PEP 700 (`versions` covers all files).
+    """
+    files: dict[str, tuple[File, str]] = {}
+    versions: dict[str, None] = {}
+    quarantined: dict[str, ProjectStatus] = {}
+    for source, page in pages:
+        versions.update(dict.fromkeys(page.versions))
+        if page.status is not None and page.status.status == "quarantined":
+            quarantined[source] = page.status
+        for file in page.files:
+            if file.filename not in files:
+                files[file.filename] = (file, source)
+                if file.version:
+                    versions[file.version] = None
+    status = pages[0][1].status if pages else None
+    return Merged(name, tuple(files.values()), tuple(versions), status, quarantined)

@@ -1,0 +1,67 @@
+"""What an operator counts, in the words of Prometheus."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 20.0)
+
+
+class Metrics:
+    """The instruments of one server."""
+
+    def __init__(self) -> None:
+        """Register all instruments."""
+        self._registry = registry = CollectorRegistry()
+        self.requests = Counter(
+            "wheelgate_requests", "Requests answered, by route and status.", ["route", "status"], registry=registry
+        )
+        self.seconds = Histogram(
+            "wheelgate_request_seconds",
+            "Seconds until the answer was sent, by route.",
+            ["route"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.upstream = Counter(
+            "wheelgate_upstream_requests",
+            "Requests sent to sources, by source and outcome (a status, or an error's name).",
+            ["source", "outcome"],
+            registry=registry,
+        )
+        self.upstream_seconds = Histogram(
+            "wheelgate_upstream_request_seconds",
+            "Seconds until a source's headers came, by source.",
+            ["source"],
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self.cache = Counter(
+            "wheelgate_cache",
+            "Files, by source and whether they were on this machine (hit) or had to be fetched (miss).",
+            ["source", "result"],
+            registry=registry,
+        )
+        self.sent = Counter("wheelgate_sent_bytes", "Bytes of bodies sent to clients.", ["route"], registry=registry)
+        self.received = Counter(
+            "wheelgate_received_bytes", "Bytes of files received, by source.", ["source"], registry=registry
+        )
+        self.downloads = Gauge(
+            "wheelgate_downloads_in_flight", "Files being fetched, by source.", ["source"], registry=registry
+        )
+
+    def observe_upstream(self, source: str, outcome: int | str, seconds: float) -> None:
+        """Count one request to a source."""
+        self.upstream.labels(source, str(outcome)).inc()
+        self.upstream_seconds.labels(source).observe(seconds)
+
+    def observe_request(self, route: str, status: int, seconds: float, sent: int) -> None:
+        """Count one answered request."""
+        self.requests.labels(route, str(status)).inc()
+        self.seconds.labels(route).observe(seconds)
+        if sent:
+            self.sent.labels(route).inc(sent)
+
+    def render(self) -> bytes:
+        """Give all of it in Prometheus' text format."""
+        return generate_latest(self._registry)

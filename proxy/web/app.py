@@ -1,0 +1,128 @@
+"""The HTTP edge: one handler, from a request to its answer.
+
+What happens to every request, from the outside in:
+
+1. it gets an id, which is in its log lines and in the body of its error;
+2. its path is understood (`routes.py`): what nothing can be called is 404 here;
+3. its route answers (`pages.py`, `artifacts.py`, `operations.py`);
+4. an error becomes its one status and body (`problems.py`), unless the answer had begun: then the
+   connection is aborted;
+5. it is counted and logged.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+
+from proxy.errors import WheelgateError
+from proxy.feed import Feed
+from proxy.telemetry.metrics import Metrics
+from proxy.web import problems
+from proxy.web.routes import Kind, Route, route
+from proxy.web.serving import Aborted
+
+log = structlog.get_logger(__name__)
+
+SERVER = "wheelgate"
+Answer = Callable[[web.BaseRequest, Route, Feed], Awaitable[web.StreamResponse]]
+
+
+class App:
+    """Answers requests for all feeds."""
+
+    def __init__(self, feeds: Mapping[str, Feed], answers: Mapping[Kind, Answer], metrics: Metrics) -> None:
+        """Answer each kind of route by its own function."""
+        self._feeds = feeds
+        self._answers = answers
+        self._metrics = metrics
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        start = time.perf_counter()
+        request_id = uuid.uuid4().hex[:16]
+        path = request.raw_path.partition("?")[0]
+        found = route(path, self._feeds)
+        name = found.kind.value if found is not None else "none"
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                response = await self._answer(request, found, request_id)
+            except Aborted as reason:
+                self._log(request, path, name, 0, start)
+                # Nothing more may go out on this connection: not the rest, and no clean end.
+                if request.transport is not None:
+                    request.transport.abort()
+                raise ConnectionResetError("the response was broken off") from reason
+            response.headers["Server"] = SERVER
+            if response.status >= HTTPStatus.BAD_REQUEST:
+                response.headers["X-Request-ID"] = request_id
+            self._log(request, path, name, response.status, start)
+            sent = 0 if request.method == "HEAD" else _sent(response)
+            self._metrics.observe_request(name, response.status, time.perf_counter() - start, sent)
+        return response
+
+    async def _answer(self, request: web.BaseRequest, found: Route | None, request_id: str) -> web.StreamResponse:
+        if request.method not in {"GET", "HEAD"}:
+            remedy = "this index is read with GET and HEAD"
+            return problems.plain(
+                HTTPStatus.METHOD_NOT_ALLOWED,
+                f"{request.method} is not for here",
+                remedy,
+                request_id,
+                Allow="GET, HEAD",
+            )
+        if found is None:
+            remedy = "project pages are at /simple/NAME/, or /FEED/simple/NAME/"
+            return problems.plain(HTTPStatus.NOT_FOUND, "there is nothing of that name", remedy, request_id)
+        if found.kind is Kind.REDIRECT:
+            return _redirect(request, found)
+        try:
+            feed = self._feeds.get(found.feed)
+            if feed is None and found.kind not in {Kind.LIVEZ, Kind.READYZ, Kind.METRICS, Kind.ROOT}:
+                remedy = f"the feeds are {', '.join(self._feeds)}"
+                return problems.plain(HTTPStatus.NOT_FOUND, f"there is no feed {found.feed}", remedy, request_id)
+            return await self._answers[found.kind](request, found, feed or next(iter(self._feeds.values())))
+        except WheelgateError as error:
+            return problems.respond(error, request_id)
+        except (Aborted, ConnectionError):
+            raise
+        except Exception:
+            log.exception("request failed", path=request.raw_path.partition("?")[0])
+            return problems.plain(
+                HTTPStatus.INTERNAL_SERVER_ERROR,
+                "something went wrong inside the server",
+                "the log has the reason under this request id",
+                request_id,
+            )
+
+    def _log(self, request: web.BaseRequest, path: str, name: str, status: int, start: float) -> None:
+        log.info(
+            "request",
+            method=request.method,
+            path=path,
+            route=name,
+            status=status or "aborted",
+            ms=round((time.perf_counter() - start) * 1000, 1),
+            client=request.remote,
+            agent=request.headers.get("User-Agent", "")[:40],
+        )
+
+
+def _redirect(request: web.BaseRequest, found: Route) -> web.Response:
+    """Send to the right spelling: relative, so that it holds under any prefix and TLS front end, query kept."""
+    _, mark, query = request.raw_path.partition("?")
+    return web.Response(
+        status=HTTPStatus.MOVED_PERMANENTLY,
+        headers={"Location": found.location + mark + query, "Cache-Control": "max-age=600"},
+    )
+
+
+def _sent(response: web.StreamResponse) -> int:
+    if isinstance(response, web.Response):
+        return len(response.body) if isinstance(response.body, bytes) else 0
+    return response.content_length or 0

@@ -1,0 +1,96 @@
+"""Files, core metadata and provenance: what is behind the links of a page."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import structlog
+from aiohttp import web
+
+from proxy.feed import Entry, Feed
+from proxy.feed.files import Coming, Files, Here
+from proxy.feed.sidecars import Sidecar, Sidecars
+from proxy.rules.ranges import if_none_match
+from proxy.simple.coding import compress
+from proxy.simple.model import NormalizedName
+from proxy.simple.negotiation import Coding, choose_coding
+from proxy.telemetry.metrics import Metrics
+from proxy.web.routes import Route
+from proxy.web.serving import IMMUTABLE, REPLACEABLE, send_coming, send_here
+
+log = structlog.get_logger(__name__)
+
+SMALL = 4 << 20
+"""Bytes of a file without a known digest that are received before it is answered, so that it has its ETag."""
+
+
+class Artifacts:
+    """Answers for files and what belongs to them."""
+
+    def __init__(self, files: Files, sidecars: Sidecars, metrics: Metrics) -> None:
+        """Find bytes with `files` and `sidecars`."""
+        self._files = files
+        self._sidecars = sidecars
+        self._metrics = metrics
+
+    async def file(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
+        """Answer with a file, or a part of it."""
+        entry = await self._files.entry(feed, found.named, found.filename)
+        for _ in range(2):
+            here = await self._files.find(feed, found.named, entry)
+            if here is None:
+                break
+            try:
+                response = await send_here(request, here, found.filename)
+            except FileNotFoundError:
+                # It went between the look and the opening: a miss, not an error.
+                continue
+            self._metrics.cache.labels(entry.source, "hit").inc()
+            return response
+        self._metrics.cache.labels(entry.source, "miss").inc()
+        return await self._fetch(request, feed, found.named, entry)
+
+    async def metadata(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
+        """Answer with the core metadata of a wheel."""
+        entry = await self._files.entry(feed, found.named, found.filename)
+        sidecar = await self._sidecars.metadata(feed, found.named, entry)
+        cache_control = REPLACEABLE if sidecar.replaceable else IMMUTABLE
+        return _respond(request, sidecar, "application/octet-stream", cache_control)
+
+    async def provenance(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
+        """Answer with the provenance object of a file."""
+        entry = await self._files.entry(feed, found.named, found.filename)
+        sidecar = await self._sidecars.provenance(feed, found.named, entry)
+        return _respond(request, sidecar, "application/vnd.pypi.integrity.v1+json", "max-age=600")
+
+    async def _fetch(
+        self, request: web.BaseRequest, feed: Feed, project: NormalizedName, entry: Entry
+    ) -> web.StreamResponse:
+        coming = self._files.coming(feed, project, entry)
+        size = entry.file.size
+        if size is None:
+            size = await self._size(request, coming)
+        if entry.file.sha256 is None and size is not None and size <= SMALL and request.method != "HEAD":
+            artifact = await coming.download().finished()
+            here = Here(artifact.path, artifact.size, artifact.digest, coming.replaceable)
+            return await send_here(request, here, entry.file.filename)
+        return await send_coming(request, coming, entry.file.filename, size=size)
+
+    async def _size(self, request: web.BaseRequest, coming: Coming) -> int | None:
+        """Find out the size of a file: by the download that a GET needs anyway, else by asking for one byte."""
+        if request.method == "GET" and "Range" not in request.headers:
+            return await coming.download().started()
+        async with coming.open(0, 1) as body:
+            return body.size
+
+
+def _respond(request: web.BaseRequest, sidecar: Sidecar, media_type: str, cache_control: str) -> web.Response:
+    values = request.headers.getall("Accept-Encoding", [])
+    coding = choose_coding(", ".join(values)) if values else Coding.IDENTITY
+    etag = f'"{sidecar.sha256}"' if coding is Coding.IDENTITY else f'"{sidecar.sha256}-{coding.value}"'
+    headers = {"Content-Type": media_type, "ETag": etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding"}
+    if if_none_match(request.headers.get("If-None-Match"), etag):
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if coding is not Coding.IDENTITY:
+        headers["Content-Encoding"] = coding.value
+    return web.Response(body=compress(sidecar.body, coding), headers=headers)

@@ -1,0 +1,117 @@
+"""Project pages, project lists and flat pages of links."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from http import HTTPStatus
+from urllib.parse import parse_qs
+
+import structlog
+from aiohttp import web
+
+from proxy.errors import NotAcceptable
+from proxy.feed import Feed
+from proxy.feed.listing import Lists
+from proxy.rules.ranges import if_none_match
+from proxy.simple import as_html
+from proxy.simple.coding import compress
+from proxy.simple.links import flat_href
+from proxy.simple.negotiation import Coding, MediaType, choose, choose_coding, content_type
+from proxy.web.renderings import Rendering, Renderings
+from proxy.web.routes import Route
+
+log = structlog.get_logger(__name__)
+
+VARY = "Accept, Accept-Encoding"
+
+
+def negotiate(request: web.BaseRequest) -> tuple[MediaType, Coding]:
+    """Choose the form of a page. Raises: NotAcceptable."""
+    headers = request.headers
+    accept = ", ".join(headers.getall("Accept")) if "Accept" in headers else None
+    wanted = None
+    query = request.raw_path.partition("?")[2]
+    if "format=" in query:
+        wanted = parse_qs(query).get("format", [None])[0]
+    media_type = choose(accept, wanted)
+    if media_type is None:
+        raise NotAcceptable(f"none of the formats of this page is acceptable to you ({accept})")
+    return media_type, _coding(request)
+
+
+class Pages:
+    """Answers for pages."""
+
+    def __init__(self, renderings: Renderings, lists: Lists, *, clock: Callable[[], float]) -> None:
+        """Send finished pages out of `renderings`."""
+        self._renderings = renderings
+        self._lists = lists
+        self._clock = clock
+
+    async def project(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
+        """Answer with a project's page."""
+        media_type, coding = negotiate(request)
+        rendering = await self._renderings.get(feed, found.named, media_type, coding)
+        return self._respond(request, rendering)
+
+    async def names(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:  # noqa: ARG002 - as all
+        """Answer with the project list, which may have hundreds of thousands of names: it is never held as a whole."""
+        media_type, coding = negotiate(request)
+        stored = await self._lists.names(feed, media_type, coding)
+        headers = {
+            "Content-Type": content_type(media_type),
+            "ETag": stored.etag,
+            "Vary": VARY,
+            "Cache-Control": "max-age=60",
+        }
+        if if_none_match(request.headers.get("If-None-Match"), stored.etag):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        if coding is not Coding.IDENTITY:
+            headers["Content-Encoding"] = coding.value
+        headers["Content-Length"] = str(stored.size)
+        response = web.StreamResponse(headers=headers)
+        if request.method == "HEAD":
+            return response
+        with await asyncio.to_thread(stored.open) as stream:
+            await response.prepare(request)
+            while chunk := await asyncio.to_thread(stream.read, 1 << 18):
+                await response.write(chunk)
+            await response.write_eof()
+        return response
+
+    async def links(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
+        """Answer with one flat page of all files of the feed's private sources, for `--find-links`."""
+        coding = _coding(request)
+        files = await self._lists.links(feed)
+        title = f"Files of {found.feed}"
+        linked = [(one.file, flat_href(one.project, one.file.filename)) for one in files]
+        body = await asyncio.to_thread(as_html.render_links, linked, title=title)
+        digest = hashlib.sha256(body).hexdigest()
+        body = await asyncio.to_thread(compress, body, coding)
+        rendering = Rendering(
+            body, f'"{digest[:32]}-l-{coding.value}"', content_type(MediaType.TEXT_HTML), coding, digest, None
+        )
+        return self._respond(request, rendering)
+
+    def _respond(self, request: web.BaseRequest, rendering: Rendering) -> web.Response:
+        private = "Authorization" in request.headers
+        headers = {
+            "Content-Type": rendering.content_type,
+            "ETag": rendering.etag,
+            "Vary": VARY,
+            "Cache-Control": rendering.cache_control(self._clock(), private=private),
+        }
+        if rendering.warning:
+            headers["Warning"] = rendering.warning
+        if if_none_match(request.headers.get("If-None-Match"), rendering.etag):
+            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        if rendering.coding is not Coding.IDENTITY:
+            headers["Content-Encoding"] = rendering.coding.value
+        return web.Response(body=rendering.body, headers=headers)
+
+
+def _coding(request: web.BaseRequest) -> Coding:
+    values = request.headers.getall("Accept-Encoding", [])
+    return choose_coding(", ".join(values)) if values else Coding.IDENTITY

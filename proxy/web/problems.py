@@ -1,0 +1,101 @@
+"""Errors as answers: the one table from our errors to statuses, and their bodies.
+
+Source: RFC 9457 (problem details), RFC 9110 §15 and §10.2.3 (Retry-After).
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import msgspec
+from aiohttp import web
+
+from proxy.errors import (
+    ArtifactWrong,
+    FileAbsent,
+    FileGone,
+    Hidden,
+    NotAcceptable,
+    ProjectAbsent,
+    SourceError,
+    SourceUnavailable,
+    WheelgateError,
+)
+
+RETRY_AFTER = 5.0
+"""Seconds after which asking again is welcome, where the source names no time."""
+_LONGEST_RETRY_AFTER = 3600.0
+
+_STATUSES: tuple[tuple[type[WheelgateError], HTTPStatus], ...] = (
+    (ProjectAbsent, HTTPStatus.NOT_FOUND),
+    (FileAbsent, HTTPStatus.NOT_FOUND),
+    (FileGone, HTTPStatus.NOT_FOUND),
+    (Hidden, HTTPStatus.FORBIDDEN),
+    (NotAcceptable, HTTPStatus.NOT_ACCEPTABLE),
+    (SourceUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (SourceError, HTTPStatus.BAD_GATEWAY),
+    (ArtifactWrong, HTTPStatus.BAD_GATEWAY),
+)
+
+
+class ProblemDetails(msgspec.Struct, omit_defaults=True):
+    """The body of an error. Source: RFC 9457 §3.1; `source`, `rule` and `remedy` are our own members."""
+
+    title: str
+    status: int
+    detail: str
+    type: str = "about:blank"
+    remedy: str = ""
+    source: str = ""
+    rule: str = ""
+    request_id: str = ""
+
+
+def status_of(error: WheelgateError) -> HTTPStatus:
+    """Give the status that an error is answered with."""
+    for kind, status in _STATUSES:
+        if isinstance(error, kind):
+            return status
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def respond(error: WheelgateError, request_id: str) -> web.Response:
+    """Give the answer for an error: what happened, which source or rule, and the remedy; never a secret."""
+    status = status_of(error)
+    details = ProblemDetails(
+        title=status.phrase,
+        status=status.value,
+        detail=str(error),
+        remedy=error.remedy,
+        source=getattr(error, "source", ""),
+        rule=getattr(error, "rule", ""),
+        request_id=request_id,
+    )
+    headers = {}
+    if isinstance(error, SourceError) and status == HTTPStatus.SERVICE_UNAVAILABLE:
+        wait = RETRY_AFTER if error.retry_after is None else error.retry_after
+        headers["Retry-After"] = str(max(1, round(min(wait, _LONGEST_RETRY_AFTER))))
+    if isinstance(error, Hidden):
+        # A header holds no line breaks and, to be read by everybody, only ASCII.
+        reason = "".join(sign if " " <= sign <= "~" else "?" for sign in f"{error.rule}: {error.reason}")
+        headers["Wheelgate-Reason"] = reason[:500]
+    if isinstance(error, NotAcceptable | ProjectAbsent):
+        headers["Vary"] = "Accept, Accept-Encoding"
+    return problem(status, details, headers)
+
+
+def problem(status: HTTPStatus, details: ProblemDetails, headers: dict[str, str] | None = None) -> web.Response:
+    """Give an answer with problem details."""
+    return web.Response(
+        status=status.value,
+        body=msgspec.json.format(msgspec.json.encode(details), indent=2) + b"\n",
+        headers={"Content-Type": "application/problem+json", **(headers or {})},
+    )
+
+
+def plain(status: HTTPStatus, detail: str, remedy: str, request_id: str, **headers: str) -> web.Response:
+    """Give the answer for what is no error of ours: a wrong method, an unknown path."""
+    details = ProblemDetails(
+        title=status.phrase, status=status.value, detail=detail, remedy=remedy, request_id=request_id
+    )
+    return problem(status, details, {name.replace("_", "-"): value for name, value in headers.items()})

@@ -1,0 +1,122 @@
+"""Finished pages: rendered once, compressed once, found by what was asked for.
+
+A rendering is valid as long as the answers and rules it was made of; after that the feed is asked, and
+the same bytes go on being served where its page is still the same object.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from proxy.feed import Feed, FeedPage
+from proxy.simple import as_html, as_json
+from proxy.simple.coding import compress
+from proxy.simple.links import Links
+from proxy.simple.model import NormalizedName
+from proxy.simple.negotiation import Coding, MediaType, content_type
+from proxy.web.routes import DEFAULT
+
+BYTES_IN_MEMORY = 48 << 20
+"""How many bytes of finished pages are kept."""
+LARGE = 300
+"""Files on a page, or kB of it, above which rendering and compressing it goes to a thread."""
+_TAGS = {MediaType.JSON: "j", MediaType.HTML: "h", MediaType.TEXT_HTML: "t"}
+Key = tuple[str, NormalizedName, MediaType, Coding]
+
+
+@dataclass(slots=True)
+class Rendering:
+    """One form of one page, ready to be sent."""
+
+    body: bytes
+    etag: str
+    content_type: str
+    coding: Coding
+    digest: str
+    """That of the bytes before their coding."""
+    page: FeedPage | None = field(repr=False)
+    max_age: float = 0.0
+    changes_at: float | None = None
+    good_until: float = 0.0
+    warning: str = ""
+
+    def cache_control(self, now: float, *, private: bool) -> str:
+        """Give `Cache-Control`: what the client may keep never outlives the next change of a rule's mind."""
+        max_age = self.max_age if self.changes_at is None else max(0.0, min(self.max_age, self.changes_at - now))
+        return f"private, max-age={int(max_age)}" if private else f"max-age={int(max_age)}"
+
+
+class Renderings:
+    """Keeps finished pages, bounded in bytes; the ones used longest ago go first."""
+
+    def __init__(self, *, public_url: str | None, clock: Callable[[], float]) -> None:
+        """Link provenance under `public_url`, where the server knows it."""
+        self._public_url = public_url
+        self._clock = clock
+        self._kept: OrderedDict[Key, Rendering] = OrderedDict()
+        self._size = 0
+
+    async def get(self, feed: Feed, project: NormalizedName, media_type: MediaType, coding: Coding) -> Rendering:
+        """Give a page in one form. Raises: what `Feed.page` raises."""
+        key = (feed.name, project, media_type, coding)
+        kept = self._kept.get(key)
+        if kept is not None and self._clock() < kept.good_until:
+            self._kept.move_to_end(key)
+            return kept
+        page = await feed.page(project)
+        return await self._of(key, page)
+
+    async def _of(self, key: Key, page: FeedPage) -> Rendering:
+        kept = self._kept.get(key)
+        if kept is None or kept.page is not page:
+            kept = await self._render(key, page)
+            self._keep(key, kept)
+        kept.good_until = page.good_until
+        kept.max_age = page.max_age
+        kept.changes_at = page.changes_at
+        kept.warning = _warning(page)
+        return kept
+
+    async def _render(self, key: Key, page: FeedPage) -> Rendering:
+        feed, project, media_type, coding = key
+        large = len(page.page.files) > LARGE
+        if coding is not Coding.IDENTITY:
+            plain = await self._of((feed, project, media_type, Coding.IDENTITY), page)
+            body = await asyncio.to_thread(compress, plain.body, coding) if large else compress(plain.body, coding)
+            digest = plain.digest
+        else:
+            links = Links(project, self._public_url, None if feed == DEFAULT else feed)
+            body = (
+                await asyncio.to_thread(_render, page, media_type, links) if large else _render(page, media_type, links)
+            )
+            digest = hashlib.sha256(body).hexdigest()
+        etag = f'"{digest[:32]}-{_TAGS[media_type]}-{coding.value}"'
+        return Rendering(body, etag, content_type(media_type), coding, digest, page)
+
+    def _keep(self, key: Key, rendering: Rendering) -> None:
+        old = self._kept.pop(key, None)
+        self._size += len(rendering.body) - (len(old.body) if old else 0)
+        self._kept[key] = rendering
+        while self._size > BYTES_IN_MEMORY and len(self._kept) > 1:
+            _, gone = self._kept.popitem(last=False)
+            self._size -= len(gone.body)
+
+
+def _render(page: FeedPage, media_type: MediaType, links: Links) -> bytes:
+    hidden = [entry.verdict for entry in page.entries.values() if not entry.verdict.served]
+    reason = f"every file is hidden: {hidden[0].reason}" if hidden and not page.page.files else None
+    if media_type is MediaType.JSON:
+        return as_json.render_page(page.page, links, reason=reason)
+    return as_html.render_page(page.page, links, reason=reason, explain_href=f"../../explain/{page.project}")
+
+
+def _warning(page: FeedPage) -> str:
+    """Say that a page is older than promised. Source: RFC 7234 §5.5.2 (111, Revalidation Failed)."""
+    if not page.rescued_from:
+        return ""
+    names = ", ".join(error.source for error in page.rescued_from)
+    return f'111 wheelgate "source {names} could not be asked, this page is remembered"'

@@ -1,0 +1,175 @@
+"""Bytes to a client: whole or in part, from this machine or on their way.
+
+After the first byte of a response an error can only abort the connection, so whatever can fail is asked
+for before the headers go out, and what fails later ends the connection without its last bytes.
+
+Source: RFC 9110 §14 (ranges), §13 (conditions), §15.3.7 (206), §15.5.17 (416).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from http import HTTPStatus
+from typing import NoReturn
+
+import structlog
+from aiohttp import web
+
+from proxy.errors import WheelgateError
+from proxy.feed.files import Coming, Here
+from proxy.rules.ranges import Range, Unsatisfiable, Whole, if_none_match, parse
+
+log = structlog.get_logger(__name__)
+
+IMMUTABLE = "max-age=365000000, immutable"
+REPLACEABLE = "max-age=0"
+NEAR = 1 << 20
+"""Bytes ahead of what has arrived that a client waits for, rather than asking the source for its range alone."""
+PART = 8 << 20
+"""The longest range, in bytes, that is asked of the source alone."""
+_UNKNOWN = '""'
+
+
+class Aborted(Exception):
+    """The response had begun and could not be finished: its connection is closed without the rest."""
+
+
+def content_type(filename: str) -> str:
+    """Give a file's media type; never one that a client would decode on its own."""
+    if filename.endswith((".tar.gz", ".tgz")):
+        return "application/gzip"
+    if filename.endswith(".zip"):
+        return "application/zip"
+    return "application/octet-stream"
+
+
+def file_headers(filename: str, *, sha256: str | None, replaceable: bool) -> dict[str, str]:
+    """Give the headers of a file: a strong ETag, which is its digest, and how long it may be kept."""
+    headers = {
+        "Content-Type": content_type(filename),
+        "Accept-Ranges": "bytes",
+        "Cache-Control": REPLACEABLE if replaceable else IMMUTABLE,
+    }
+    if sha256 is not None:
+        headers["ETag"] = f'"{sha256}"'
+    return headers
+
+
+async def send_here(request: web.BaseRequest, here: Here, filename: str) -> web.StreamResponse:
+    """Send a file that is on this machine. Raises: OSError where it went in this moment."""
+    headers = file_headers(filename, sha256=here.sha256, replaceable=here.replaceable)
+    etag = headers["ETag"]
+    if if_none_match(request.headers.get("If-None-Match"), etag):
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    part = parse(request.headers.get("Range"), here.size, if_range=request.headers.get("If-Range"), etag=etag)
+    if isinstance(part, Unsatisfiable):
+        return _unsatisfiable(part, headers)
+    response, start, _ = _begin(part, here.size, headers)
+    count = part.length if isinstance(part, Range) else here.size
+    if request.method == "HEAD":
+        return response
+    with await asyncio.to_thread(here.open) as stream:
+        if os.fstat(stream.fileno()).st_size != here.size:
+            raise FileNotFoundError(here.path)
+        await response.prepare(request)
+        if count:
+            transport = request.transport
+            if transport is None:
+                raise Aborted
+            try:
+                await asyncio.get_running_loop().sendfile(transport, stream, start, count)
+            except (ConnectionError, RuntimeError) as error:
+                raise Aborted from error
+        await response.write_eof()
+    return response
+
+
+async def send_coming(
+    request: web.BaseRequest, coming: Coming, filename: str, *, size: int | None
+) -> web.StreamResponse:
+    """Send a file while it arrives. `size` is the whole one, where it is known.
+
+    Raises: SourceError, FileGone, ArtifactWrong before the response begins; Aborted after that.
+    """
+    headers = file_headers(filename, sha256=coming.file.sha256, replaceable=coming.replaceable)
+    etag = headers.get("ETag", _UNKNOWN)
+    if if_none_match(request.headers.get("If-None-Match"), etag):
+        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+    if size is None:
+        size = await coming.download().started()
+    part: Range | Whole | Unsatisfiable = Whole()
+    if size is not None:
+        part = parse(request.headers.get("Range"), size, if_range=request.headers.get("If-Range"), etag=etag)
+    if isinstance(part, Unsatisfiable):
+        return _unsatisfiable(part, headers)
+    response, start, end = _begin(part, size, headers)
+    if request.method == "HEAD":
+        return response
+    chunks = await _chunks(coming, part, start, end)
+    async with aclosing(chunks):
+        try:
+            first = await anext(chunks, b"")
+            await response.prepare(request)
+            if first:
+                await response.write(first)
+            async for chunk in chunks:
+                await response.write(chunk)
+            await response.write_eof()
+        except (WheelgateError, OSError) as error:
+            if not response.prepared:
+                raise
+            _give_up(filename, error)
+    return response
+
+
+async def _chunks(
+    coming: Coming, part: Range | Whole | Unsatisfiable, start: int, end: int | None
+) -> AsyncGenerator[bytes, None]:
+    """Give the bytes from `start` to before `end`.
+
+    A short range that lies far ahead of what has arrived is asked of the source alone: who reads the end
+    of a wheel of 2 GB for its metadata does not wait for all of it, nor causes all of it to be fetched.
+    """
+    arrived = coming.arrived()
+    if isinstance(part, Range) and part.length <= PART and part.start > arrived + NEAR:
+        return _part_of_source(coming, part)
+    return coming.download().read(start, end)
+
+
+async def _part_of_source(coming: Coming, part: Range) -> AsyncGenerator[bytes, None]:
+    async with coming.open(part.start, part.end) as body:
+        if body.start == part.start:
+            left = part.length
+            async for chunk in body.chunks:
+                yield chunk[:left]
+                left -= len(chunk)
+                if left <= 0:
+                    return
+            return
+    async for chunk in coming.download().read(part.start, part.end):
+        yield chunk
+
+
+def _begin(
+    part: Range | Whole, size: int | None, headers: dict[str, str]
+) -> tuple[web.StreamResponse, int, int | None]:
+    if isinstance(part, Range):
+        headers |= {"Content-Range": part.content_range, "Content-Length": str(part.length)}
+        return web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT, headers=headers), part.start, part.end
+    if size is not None:
+        headers["Content-Length"] = str(size)
+    return web.StreamResponse(headers=headers), 0, size
+
+
+def _unsatisfiable(part: Unsatisfiable, headers: dict[str, str]) -> web.Response:
+    headers["Content-Range"] = part.content_range
+    return web.Response(status=HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, headers=headers)
+
+
+def _give_up(filename: str, error: Exception) -> NoReturn:
+    if isinstance(error, WheelgateError):
+        log.error("file broken off", filename=filename, reason=str(error), remedy=error.remedy)
+    raise Aborted from error
