@@ -39,8 +39,6 @@ from proxy.rules.freshness import Windows
 AZURE_DEVOPS = "499b84ac-1321-427f-aa17-267ca6975798"
 """The application id of Azure DevOps: what a managed identity asks a token for to read its feeds."""
 
-_UPSTREAM_MAX_AGE = 600.0
-
 
 def user_cache() -> Path:
     """Give the folder of this user's caches, as the platform has it.
@@ -91,8 +89,6 @@ class _Remote(Strict):
     """A file of certificates (PEM) to trust for this source, beside the system's."""
     allow_http: Flag = False
     """Whether plain `http:` will do for a host that is not this machine."""
-    max_age: Duration | None = None
-    """How long clients may keep a page; by default 10 min for `simple` and nothing for private kinds."""
 
 
 class _Listed(Strict):
@@ -102,8 +98,8 @@ class _Listed(Strict):
     """How old what is listed may get."""
     rescue: Duration = written("30 d")
     """Up to this age, what is remembered is served, marked, when the source cannot be asked."""
-    max_age: Duration | None = None
-    """How long clients may keep a page; by default they ask each time."""
+    max_age: Duration = written("0 s")
+    """How long clients may keep a page; by default they ask each time, because files here may be replaced."""
 
     @property
     def windows(self) -> Windows:
@@ -113,7 +109,7 @@ class _Listed(Strict):
     @property
     def client_max_age(self) -> float:
         """How long, in seconds, clients may keep a page."""
-        return self.max_age or 0.0
+        return self.max_age
 
 
 class SimpleSource(_Remote):
@@ -129,6 +125,8 @@ class SimpleSource(_Remote):
     """Younger than this, it is served at once and refreshed behind; older, the source is asked first."""
     absent: Duration = written("1 min")
     """How long "not here" is remembered."""
+    max_age: Duration = written("10 min")
+    """How long clients may keep a page without asking."""
     max_connections: Count = 8
     """How many requests may be under way at once."""
 
@@ -141,7 +139,7 @@ class SimpleSource(_Remote):
     @property
     def client_max_age(self) -> float:
         """How long, in seconds, clients may keep a page."""
-        return _UPSTREAM_MAX_AGE if self.max_age is None else self.max_age
+        return self.max_age
 
 
 class AzureBlobSource(_Remote, _Listed):

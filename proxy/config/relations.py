@@ -20,8 +20,8 @@ from proxy.rules.ownership import normalize_pattern
 RESERVED = frozenset({"simple", "files", "links", "legacy", "livez", "readyz", "metrics", "explain", "static"})
 """Names that a feed cannot have, because they are the first segments of other addresses."""
 
-_FEED = re.compile(r"[a-z][a-z0-9-]*")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+FEED_NAME = re.compile(r"[a-z][a-z0-9-]*")
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _AZURE_DEVOPS = ("pkgs.dev.azure.com", ".pkgs.visualstudio.com")
 
 Tables = Mapping[str, Any]
@@ -31,7 +31,7 @@ def disagreements(document: Tables) -> Iterator[Problem]:
     """Give everything in which the keys of a configuration do not agree."""
     for kind in ("sources", "connections", "workspaces"):
         for name in _tables(document, kind):
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 remedy = "use letters, digits, - and _, and start with a letter or digit"
                 yield Problem(join("", kind, name), "not a name that can be used here", remedy)
     sources = _tables(document, "sources")
@@ -73,7 +73,7 @@ def _feeds(document: Tables, sources: Mapping[str, Tables]) -> Iterator[Problem]
         path = join("", "feeds", name)
         if name in RESERVED:
             yield Problem(path, f"{name} is reserved: the server has its own pages there", "choose another name")
-        elif not _FEED.fullmatch(name):
+        elif not FEED_NAME.fullmatch(name):
             remedy = "use small letters, digits and -, and start with a letter"
             yield Problem(path, "not a name that a feed can have: it is a part of addresses", remedy)
         yield from _feed(path, feed, sources)
