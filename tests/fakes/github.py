@@ -12,6 +12,7 @@ import hashlib
 import json
 import re
 import time
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -85,6 +86,9 @@ class FakeGitHub:
         self.serves_bytes_itself = False
         self.cut_after: int | None = None
         self.foreign_link: str | None = None
+        self.downloads_counted = 0
+        self.before_page: dict[int, Callable[[], object]] = {}
+        """What happens once, before the page of this number is answered."""
         self._prefix = prefix
         self._numbers = iter(range(1001, 100_000))
         self._stack = AsyncExitStack()
@@ -139,6 +143,7 @@ class FakeGitHub:
             return self._limited(_message(404, "Not Found"))
         size = min(int(request.query.get("per_page", "30")), self.largest_page)
         page = int(request.query.get("page", "1"))
+        self.before_page.pop(page, lambda: None)()
         shown = repository.releases[(page - 1) * size : page * size]
         body = json.dumps([self._describe(name, release) for release in shown]).encode()
         etag = f'W/"{hashlib.sha256(body).hexdigest()}"'
@@ -172,6 +177,7 @@ class FakeGitHub:
                     "content_type": "application/octet-stream",
                     "size": len(asset.content),
                     "digest": asset.digest,
+                    "download_count": self.downloads_counted,
                     "created_at": asset.created_at,
                     "updated_at": asset.updated_at,
                     "browser_download_url": f"https://github.invalid/{repository}/{release.tag}/{asset.name}",
