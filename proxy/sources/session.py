@@ -235,7 +235,8 @@ class Upstream:
         async for part in self.stream(response):
             size += len(part)
             if size > limit:
-                raise SourceNonsense(self.name, f"{redacted(response.url)} is larger than {limit >> 20} MiB")
+                what = f"{redacted(response.url)} is larger than {limit >> 20} MiB"
+                raise SourceNonsense(self.name, what, remedy="check the source's `url`")
             parts.append(part)
         return b"".join(parts)
 

@@ -5,7 +5,7 @@
         ...  # something asks upstream.url
         assert upstream.asked("/simple/bar/") == 1
 
-Or without a loop of one's own: `with FakeIndex.in_thread() as upstream`, or as a process:
+Without a loop of one's own: `with FakeIndex.in_thread() as upstream`. As a process:
 `python -m tests.fakes.index --port 8081 bar-1.0-py3-none-any.whl`.
 """
 
@@ -18,7 +18,7 @@ import contextlib
 import hashlib
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Literal, Self
@@ -146,6 +146,11 @@ class FakeIndex:
         paths = {f"{self.path}{name}/", f"/files/{name}", f"/blobs/{name}"}
         return [asked for asked in self.requests if unquote(asked.path.partition("?")[0]) in paths]
 
+    async def until(self, is_so: Callable[[FakeIndex], bool]) -> None:
+        """Wait until something is so here: `await upstream.until(lambda it: it.open_files == 3)`."""
+        while not is_so(self):  # noqa: ASYNC110 - any state at all, of any test
+            await asyncio.sleep(0.01)
+
     # What it has
 
     def has(self, filename: str, **said: Any) -> FakeFile:
@@ -156,7 +161,6 @@ class FakeIndex:
         return file
 
     def has_project(self, name: str) -> None:
-        """List a project; without files unless it has some."""
         self.projects[canonicalize_name(name)] = name
 
     def lacks(self, name: str) -> None:
@@ -201,7 +205,6 @@ class FakeIndex:
         self._answers[project] = [Answer(200, {"Content-Type": content_type} if content_type else {}, body)]
 
     def redirect(self, what: str, to: str, *, status: int = 302) -> None:
-        """Redirect a path, a project's page or a file."""
         self.status_for(what, status, {"Location": to})
 
     def truth_for(self, what: str) -> None:
@@ -229,7 +232,6 @@ class FakeIndex:
         self.ranges = False
 
     def no_lengths(self) -> None:
-        """Send everything chunked."""
         self._wire.lengths = False
 
     def compresses_pages(self) -> None:
@@ -274,7 +276,6 @@ class FakeIndex:
         return web.Response(status=404)
 
     def _name_of(self, path: str) -> str:
-        """Give the project or the file name that a path is about."""
         if path.startswith(self.path):
             return path[len(self.path) :].strip("/")
         return path.rpartition("/")[2]
