@@ -101,6 +101,7 @@ def test_a_private_file_that_tells_nothing_for_certain_is_none(filename: str) ->
         ("foo_bar-1.0-py3-none-any-cu12.whl", "1.0"),
         ("foo-bar-1.0.tar.gz", "1.0"),
         ("Foo__Bar-1.0.zip", "1.0"),
+        ("foo-----bar-1.0.tar.gz", "1.0"),
         ("foo-bar-1.0-1.tar.gz", "1.0.post1"),
         ("foo.bar-1.0.tar.bz2", "1.0"),
         ("foo-bar-1.0-py3.6.egg", "1.0"),
