@@ -20,12 +20,14 @@ _WEB_PAGE = re.compile(rb"\s*<(?:!doctype html|html|head|body)\b", re.IGNORECASE
 
 
 @asynccontextmanager
-async def open_file(upstream: Upstream, file: File, *, start: int = 0, end: int | None = None) -> AsyncIterator[Body]:
+async def open_file(
+    upstream: Upstream, file: File, *, start: int = 0, end: int | None = None, accept: str = "*/*"
+) -> AsyncIterator[Body]:
     """Open the bytes of `file` at its URL, from `start` to before `end`.
 
     Raises: FileGone, SourceError.
     """
-    headers = {"Accept": "*/*"}
+    headers = {"Accept": accept}
     if start or end is not None:
         headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
     expect = {_OK, _PARTIAL, _UNSATISFIABLE, 404, 410} if "Range" in headers else {_OK, 404, 410}

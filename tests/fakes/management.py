@@ -34,6 +34,8 @@ class FakeManagement:
         self.foreign_next_link: str | None = None
         self.lacks_reader = False
         self.lacks_secrets_reader = False
+        self.throttles_secrets = False
+        self.forgets_secrets = False
         self.throttled_for: int | None = None
         self.answers_with: tuple[int, str] | None = None
         self.delay: float = 0
@@ -99,7 +101,9 @@ class FakeManagement:
             return refusal
         if self.lacks_secrets_reader:
             return _forbidden("Microsoft.MachineLearningServices/workspaces/connections/listsecrets/action")
-        return self._answer(request.match_info["name"], secrets=True)
+        if self.throttles_secrets:
+            return _error(429, "TooManyRequests", "The request is being throttled.")
+        return self._answer("" if self.forgets_secrets else request.match_info["name"], secrets=True)
 
     async def _nothing(self, request: web.Request) -> web.Response:
         refusal = await self._refuse(request)
