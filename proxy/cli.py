@@ -8,12 +8,11 @@ Everything that is slow to import is imported by the command that needs it, so t
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,6 +27,7 @@ INVALID = 2
 INTERRUPTED = 130
 
 F = TypeVar("F", bound=Callable[..., Any])
+T = TypeVar("T")
 
 
 class _Port(click.IntRange):
@@ -139,7 +139,7 @@ def serve(
     from proxy import assembly
 
     with _listening(server.host, server.port):
-        asyncio.run(assembly.serve(loaded, host=server.host, port=server.port))
+        _run(assembly.serve(loaded, host=server.host, port=server.port))
 
 
 @wheelgate.command(short_help="Validate the configuration, and ask every source.")
@@ -168,7 +168,7 @@ def check(*, config: Path | None, offline: bool, as_json: bool) -> None:
     from proxy import assembly
 
     with _progress("asking every source"):
-        report = asyncio.run(assembly.check(loaded, offline=False))
+        report = _run(assembly.check(loaded, offline=False))
     if as_json:
         click.echo(report.as_json())
     else:
@@ -196,7 +196,7 @@ def explain(*, requirement: str, feed: str, config: Path | None, as_json: bool) 
     from proxy import assembly
 
     with _progress("asking the sources"):
-        explanation = asyncio.run(assembly.explain(loaded, requirement, feed))
+        explanation = _run(assembly.explain(loaded, requirement, feed))
     if as_json:
         click.echo(explanation.as_json())
     else:
@@ -257,6 +257,12 @@ def _load(explicit: Path | None) -> tuple[Config, str]:
 
     file = find(explicit, os.environ)
     return (embedded_default(), "the embedded default") if file is None else (load(file), str(file))
+
+
+def _run(work: Coroutine[Any, Any, T]) -> T:
+    import asyncio
+
+    return asyncio.run(work)
 
 
 def _check_requirement(text: str) -> None:

@@ -26,7 +26,7 @@ _NAMED = re.compile(
     r"\b(sig|AccountKey|SharedAccessSignature|access_token|client_secret|password)(=|%3D)[^&\s\"';,]+", re.IGNORECASE
 )
 _HEADER = re.compile(
-    r"(authorization[\"']?\s*[:=]\s*b?[\"']?)(?:(?:basic|bearer|token|sharedkey)\s+)?[^\s\"',;}]+", re.IGNORECASE
+    r"(authorization[\"']?\s*[:=]\s*(?:b?[\"'])?)(?:(?:basic|bearer|token|sharedkey)\s+)?[^\s\"',;}]+", re.IGNORECASE
 )
 # A word with a digit, a capital or padding in it: "Basic authentication" is prose, "Basic OlBBVA==" is none.
 _SCHEME = re.compile(r"\b(Basic|Bearer|SharedKey)\s+(?=[^\s\"',;]*[0-9A-Z=])[A-Za-z0-9._~+/=:-]{4,}")
