@@ -26,7 +26,7 @@ from typing import ParamSpec, Self, TypeVar
 import structlog
 
 from proxy.store.eviction import Eviction
-from proxy.store.partial import FOLDER
+from proxy.store.partial import FOLDER, Partial, open_partial, place
 
 log = structlog.get_logger(__name__)
 
@@ -162,6 +162,10 @@ class Artifacts:
         """Give the path of the artifact with this sha256, whether it is here or not."""
         return self.directory / digest[:2] / digest[2:]
 
+    def open_partial(self, key: str) -> Partial:
+        """Open the partial file of `key`, locked by us if nobody else has it. Blocks. Raises: OSError."""
+        return open_partial(place(self.partials, key))
+
     def may_keep(self, size: int) -> bool:
         """Whether a file of `size` bytes is kept at all: one larger than the whole cache is not."""
         return 0 < size <= self.size
@@ -190,6 +194,10 @@ class Artifacts:
     def make_room(self, size: int) -> None:
         """Evict at least `size` bytes, because the disk is full. Blocks."""
         self._eviction.evict(spare=size)
+
+    async def settled(self) -> None:
+        """Wait until the folder has been looked through and nothing is left to evict."""
+        await asyncio.wrap_future(self._sweeper.submit(int))
 
     def _count(self, size: int) -> None:
         try:

@@ -21,7 +21,7 @@ from proxy.errors import ArtifactWrong, FileGone, SourceError, SourceUnavailable
 from proxy.store.artifacts import Artifact, Artifacts
 from proxy.store.fill import Fill
 from proxy.store.growing import CHUNK, Growing
-from proxy.store.partial import Mark, Partial, noted_digest, open_partial, place
+from proxy.store.partial import Mark, Partial, noted_digest
 from proxy.store.wanted import Patience, Wanted
 from proxy.tasks import Background
 
@@ -118,10 +118,9 @@ class Download:
             self._ended.set_exception(error)
 
     async def _get(self) -> Artifact:
-        path = place(self._artifacts.partials, self.wanted.key)
         while True:
             try:
-                partial = await self._artifacts.run(open_partial, path)
+                partial = await self._artifacts.run(self._artifacts.open_partial, self.wanted.key)
             except OSError as error:
                 log.warning("partial file cannot be written", reason=str(error), filename=self.wanted.filename)
                 return await self._fill(None)
@@ -223,6 +222,10 @@ class Downloads:
         self._running[wanted.key] = download
         self._background.start(self._run(download), name=f"download {wanted.filename}")
         return download
+
+    def get(self, key: str) -> Download | None:
+        """Give the download of this key where one is running, starting none."""
+        return self._running.get(key)
 
     async def _run(self, download: Download) -> None:
         key = download.wanted.key

@@ -27,6 +27,8 @@ KEEP = 0.9
 ABANDONED = 6 * 3600.0
 """Seconds after which a partial file that nobody writes is given up."""
 
+_ROUNDS = 10
+
 
 class Eviction:
     """The size limit of one folder of artifacts, shared with the other processes. Its calls block."""
@@ -48,31 +50,39 @@ class Eviction:
         """Correct the count, remove what was left behind, and evict if it is too much."""
         self._remove_leftovers()
         with self._alone() as alone:
-            if not alone:
-                return
-            total = sum(status.st_size for _, status in self._files())
-            self._correct(total)
-            if total > self._size:
-                self._evict(round(self._size * KEEP))
+            if alone and self._look_through(None) > self._size:
+                self._evict()
 
-    def evict(self, *, spare: int | None = None) -> None:
-        """Remove the least recently used ones until enough is free.
+    def evict(self, *, spare: int = 0) -> None:
+        """Remove the least recently used ones until it is not too much.
 
         `spare`: bytes to free whatever the limit says, because the disk itself is full.
         """
         with self._alone() as alone:
-            if not alone:
-                return
-            target = round(self._size * KEEP)
-            if spare is not None:
-                target = min(target, max(0, sum(status.st_size for _, status in self._files()) - spare))
-            self._evict(target)
+            if alone:
+                self._evict(spare)
 
-    def _evict(self, target: int) -> None:
-        cutoff, total = self._cutoff(target)
+    def _evict(self, spare: int = 0) -> None:
+        # What came meanwhile, from a process that found this one at it, is this one's to see to.
+        for _ in range(_ROUNDS):
+            total = self._look_through(spare)
+            if total <= self._size or self.stopped.is_set():
+                return
+            spare = 0
+
+    def _target(self, total: int, spare: int | None) -> int:
+        """Give how much of `total` stays; `None` to spare: all of it."""
+        return total if spare is None else min(round(self._size * KEEP), max(0, total - spare))
+
+    def _look_through(self, spare: int | None) -> int:
+        """Count what is there, and remove what is too much. Give what is left, and count that."""
+        with self._usage() as fd:
+            before = _read_number(fd)
+        cutoff, total = self._cutoff(spare)
+        limit = self._target(total, spare)
         removed = 0
-        for path, status in self._files():
-            if total <= target:
+        for path, status in self._files() if total > limit else ():
+            if total <= limit:
                 break
             # Seen again: one that was used since is not the least recently used any more.
             if status.st_mtime_ns > cutoff:
@@ -81,10 +91,17 @@ class Eviction:
                 os.unlink(path)  # noqa: PTH108 - from os.scandir, 100,000 of them
                 removed += 1
             total -= status.st_size
-        self._correct(total)
-        log.info("artifacts evicted", removed=removed, bytes_kept=total, bytes_limit=self._size)
+        if self.stopped.is_set():
+            return total  # it saw only a part
+        if removed:
+            log.info("artifacts evicted", removed=removed, bytes_kept=total, bytes_limit=self._size)
+        with self._usage() as fd:
+            # Counted by others meanwhile, and perhaps seen as well: rather too much than too little.
+            total += max(0, _read_number(fd) - before)
+            _write_number(fd, total)
+        return total
 
-    def _cutoff(self, target: int) -> tuple[int, int]:
+    def _cutoff(self, spare: int | None) -> tuple[int, int]:
         """Give the last use (ns) up to which artifacts go, and what all of them take.
 
         Numbers only, no paths: a hundred thousand files must not cost tens of megabytes.
@@ -94,9 +111,9 @@ class Eviction:
             used.append(status.st_mtime_ns)
             sizes.append(status.st_size)
         total = left = sum(sizes)
-        cutoff = -1
-        for index in sorted(range(len(used)), key=used.__getitem__):
-            if left <= target:
+        limit, cutoff = self._target(total, spare), -1
+        for index in sorted(range(len(used)), key=used.__getitem__) if left > limit else ():
+            if left <= limit:
                 break
             cutoff = used[index]
             left -= sizes[index]
@@ -116,12 +133,6 @@ class Eviction:
                     with suppress(FileNotFoundError):
                         if entry.is_file(follow_symlinks=False):
                             yield entry.path, entry.stat(follow_symlinks=False)
-
-    def _correct(self, total: int) -> None:
-        if self.stopped.is_set():
-            return  # it saw only a part
-        with self._usage() as fd:
-            _write_number(fd, total)
 
     def _remove_leftovers(self) -> None:
         now = time.time()

@@ -78,6 +78,7 @@ class Fill:
         self._growing = growing
         self._begin = begin
         self._patience = patience
+        self._silence = wanted.silence or patience.silence
         self._digests = Digests(wanted.hashes)
         self._identity = Identity()
         self._done = 0  # bytes hashed, and written if they are kept
@@ -201,7 +202,7 @@ class Fill:
     async def _attempt(self) -> None:
         """Get the rest from the source in one go."""
         loop = asyncio.get_running_loop()
-        silence = self._wanted.silence or self._patience.silence
+        silence = self._silence
         start = self._done
         async with AsyncExitStack() as stack:
             try:
@@ -295,7 +296,7 @@ class Fill:
         self._waiting.since = time.monotonic()
         if self._kept:
             self._growing.flushed(self._done)
-        elif not await self._growing.squeeze(self._patience.silence):
+        elif not await self._growing.squeeze(self._silence):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     def _hash_and_write(self, chunks: list[bytes], offset: int) -> None:
