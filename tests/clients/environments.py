@@ -78,7 +78,9 @@ def surroundings(home: Path) -> Mapping[str, str]:
         "PIP_CONFIG_FILE": os.devnull,
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
         "PIP_NO_INPUT": "1",
-        "UV_NO_CONFIG": "1",
+        "UV_NO_SYSTEM_CONFIG": "1",
+        # An error is seen at once, and not hidden by another try.
+        "UV_HTTP_RETRIES": "0",
         "UV_CACHE_DIR": str(home / "uv-cache"),
         "UV_PYTHON": sys.executable,
         "UV_PYTHON_DOWNLOADS": "never",

@@ -51,7 +51,9 @@ async def test_a_wheel_in_the_folder_packages_wins_over_the_index(
 ) -> None:
     wheel = build_wheel("idna", "0.0.1")
     running_server.stop()
-    (running_server.folder / "packages" / "idna-0.0.1-py3-none-any.whl").write_bytes(wheel)
+    packages = running_server.folder / "packages"
+    packages.mkdir(exist_ok=True)
+    (packages / "idna-0.0.1-py3-none-any.whl").write_bytes(wheel)
     running_server.start()
 
     await new_pip.run("download", "--index-url", running_server.index_url, "idna", home=tmp_path / "home")
@@ -60,5 +62,9 @@ async def test_a_wheel_in_the_folder_packages_wins_over_the_index(
     assert hashlib.sha256(downloaded).digest() == hashlib.sha256(wheel).digest()
 
 
-async def test_the_server_prints_the_line_to_give_pip(running_server: ServerProcess) -> None:
+def test_the_folder_packages_is_there_from_the_start(running_server: ServerProcess) -> None:
+    assert (running_server.folder / "packages").is_dir()
+
+
+def test_the_server_prints_the_line_to_give_pip(running_server: ServerProcess) -> None:
     assert f"pip install --index-url {running_server.index_url} " in running_server.log

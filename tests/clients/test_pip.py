@@ -73,19 +73,6 @@ async def test_pip_finds_the_private_files_on_the_flat_page(pip: Client, server:
     assert installed(tmp_path / "target") == {"acme_tool-1.1"}
 
 
-async def test_pip_is_told_why_where_nobody_could_be_asked(
-    new_pip: Client, server: ServerProcess, upstream: FakeIndex, tmp_path: Path
-) -> None:
-    upstream.is_down()
-
-    ran = await new_pip.attempt(
-        "download", "--index-url", server.index_url, "--retries=0", "leaf", home=tmp_path / "home"
-    )
-
-    assert ran.status != 0
-    assert "503" in ran.output
-
-
 async def test_a_date_limit_works_for_the_private_files(new_pip: Client, server: ServerProcess, tmp_path: Path) -> None:
     """`--uploaded-prior-to` refuses a page on which one file has no upload time."""
     limited = ("download", "--index-url", server.index_url, "--no-deps", "acme-tool", "--uploaded-prior-to")

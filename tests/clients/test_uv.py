@@ -105,6 +105,21 @@ async def test_uv_is_served_while_the_upstream_is_unreachable(
     assert (tmp_path / "second" / "leaf-2.0.dist-info").is_dir()
 
 
+async def test_uv_goes_to_no_other_index_while_the_owner_cannot_be_asked(
+    uv: Client, server: ServerProcess, upstream: FakeIndex, tmp_path: Path
+) -> None:
+    upstream.is_down()
+
+    async with FakeIndex() as stranger:
+        stranger.has("leaf-3.0-py3-none-any.whl")
+        indexes = ("--index", server.index_url, "--default-index", stranger.url)
+        ran = await uv.attempt("pip", "install", *indexes, "--target", tmp_path / "t", "leaf", home=tmp_path / "home")
+
+    assert ran.status != 0
+    assert "503" in ran.output
+    assert stranger.requests == []
+
+
 async def test_uv_reads_the_core_metadata_of_private_wheels_and_not_the_wheels(
     uv: Client, server: ServerProcess, tmp_path: Path
 ) -> None:
