@@ -16,6 +16,7 @@ from proxy.mirror.paged import Setting
 from proxy.sources.authorisation import Credentials, NoCredentials
 from proxy.sources.base import ListedSource, Opener, PagedSource
 from proxy.sources.directory import Directory
+from proxy.sources.pip_settings import PipSettings
 from proxy.sources.session import Session, Upstream
 from proxy.sources.simple_index import SimpleIndex
 from proxy.store.artifacts import Artifacts
@@ -44,6 +45,7 @@ class Places:
         self._background = background
         self._clock = clock
         self._stack = AsyncExitStack()
+        self._pip = PipSettings()
         self._credentials: Credentials = NoCredentials()
         self.sources: dict[str, PagedSource | ListedSource] = {}
         self.mirrors: dict[str, Mirror] = {}
@@ -66,7 +68,8 @@ class Places:
     async def _mirror(self, name: str, settings: Source) -> Mirror:
         match settings:
             case SimpleSource():
-                return self._paged(SimpleIndex(self._upstream(name, settings), url=settings.url), settings)
+                url = self._pip if settings.url == "pip" else settings.url
+                return self._paged(SimpleIndex(self._upstream(name, settings), url=url), settings)
             case DirectorySource():
                 return self._listed(
                     Directory(name, settings.path, create=settings.create), settings, str(settings.path)

@@ -13,7 +13,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
@@ -33,13 +34,17 @@ log = structlog.get_logger(__name__)
 
 BUDGET = 0.5
 """Seconds that the first answer for a page waits for what its newest files tell."""
-AT_ONCE = 6
+AT_ONCE = 4
 """How many files of a source are read at a time."""
 AGAIN = 60.0
 """Seconds after which a source that failed in the middle is read again."""
 SAVE_EVERY = 2.0
 """Seconds between two saves while many files are read."""
 PAGES_IN_MEMORY = 512
+NEWEST = 3
+"""How many of the newest versions are worth waiting for, and are read where the source publishes metadata itself."""
+MOST = 500
+"""How many files of one page are read: who installs an older version than that reads its wheel through us."""
 
 
 class Facts(msgspec.Struct, array_like=True, gc=False):
@@ -122,17 +127,20 @@ class Inspector:
         if seen is None or seen.given is not page:
             facts = seen.facts if seen is not None else await self._load(page.name)
             seen = self._remember(page, facts)
-            if self._missing(seen) and self._may_read(page.name):
-                flight = self._flights.launch(page.name, lambda: self._inspect(page.name))
-                await asyncio.wait([flight], timeout=BUDGET)
+            missing = self._missing(seen)
+            if missing and self._may_read(page.name) and not _newest_versions(page).isdisjoint(_versions(missing)):
+                await asyncio.wait([self._launch(page.name)], timeout=BUDGET)
         if seen.stamp != self._stamps and not seen.complete:
             seen.stamp = self._stamps
             seen.page = _completed(page, seen.facts)
             seen.complete = not self._missing(seen)
         if not seen.complete and self._may_read(page.name):
-            self._flights.launch(page.name, lambda: self._inspect(page.name))
+            self._launch(page.name)
             return seen.page, False
         return seen.page, True
+
+    def _launch(self, project: NormalizedName) -> asyncio.Future[None]:
+        return self._flights.launch(project, lambda: self._inspect(project))
 
     async def learn(
         self, project: NormalizedName, file: File, *, sha256: str, size: int, path: Path | None = None
@@ -175,9 +183,17 @@ class Inspector:
             seen.complete = False
 
     def _missing(self, seen: _Seen) -> list[File]:
-        """Give the files of which something could still be found out."""
+        """Give the files of which something could still be found out and is worth it, in the page's order.
+
+        Where a source publishes metadata itself, what lacks it is left to those who install such an old version.
+        """
+        page = seen.given
+        publishes = any(file.core_metadata for file in page.files)
+        worth = _newest_versions(page) if publishes else None
         missing = []
-        for file in seen.given.files:
+        for file in page.files:
+            if worth is not None and file.version not in worth:
+                continue
             fact = seen.facts.get(file.filename)
             if fact is not None and fact.identity != identity_of(file):
                 fact = None
@@ -202,7 +218,7 @@ class Inspector:
         seen = self._seen.get(project)
         if seen is None:
             return
-        files = await asyncio.to_thread(_newest_first, self._missing(seen))
+        files = (await asyncio.to_thread(_newest_first, self._missing(seen)))[:MOST]
         saved = self._clock()
         try:
             for start in range(0, len(files), AT_ONCE):
@@ -312,10 +328,19 @@ def _completed(page: Page, facts: dict[str, Facts]) -> Page:
     return msgspec.structs.replace(page, files=tuple(files))
 
 
+def _versions(files: Iterable[File]) -> set[str]:
+    return {file.version for file in files}
+
+
+def _newest_versions(page: Page) -> set[str]:
+    return set(sorted(_versions(page.files), key=_version, reverse=True)[:NEWEST])
+
+
 def _newest_first(files: list[File]) -> list[File]:
     return sorted(files, key=lambda file: _version(file.version), reverse=True)
 
 
+@lru_cache(maxsize=20_000)
 def _version(text: str) -> Version:
     try:
         return Version(text)

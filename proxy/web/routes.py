@@ -15,7 +15,6 @@ from proxy.simple.filename import is_safe, normalize
 from proxy.simple.model import NormalizedName
 
 DEFAULT = "default"
-METADATA, PROVENANCE = ".metadata", ".provenance"
 
 
 class Kind(StrEnum):
@@ -36,6 +35,7 @@ class Kind(StrEnum):
 
 
 _SECTIONS = frozenset({"simple", "files", "links", "explain"})
+_SIDECARS = {".metadata": Kind.METADATA, ".provenance": Kind.PROVENANCE}
 _OPERATIONS = {"livez": Kind.LIVEZ, "readyz": Kind.READYZ, "metrics": Kind.METRICS}
 
 
@@ -120,13 +120,11 @@ def _simple(feed: str, names: list[str]) -> Route | None:
 def _file(feed: str, names: list[str]) -> Route | None:
     match names:
         case [spelled, filename] if filename:
+            kind = _SIDECARS.get("." + filename.rpartition(".")[2], Kind.FILE)
+            if kind is not Kind.FILE:
+                filename = filename.rpartition(".")[0]
             project = normalize(spelled)
-            if project is None or not is_safe(filename):
-                return None
-            for kind, suffix in ((Kind.METADATA, METADATA), (Kind.PROVENANCE, PROVENANCE)):
-                if filename.endswith(suffix) and filename != suffix:
-                    return Route(kind, feed, project, filename.removesuffix(suffix))
-            return Route(Kind.FILE, feed, project, filename)
+            return Route(kind, feed, project, filename) if project is not None and is_safe(filename) else None
     return None
 
 
