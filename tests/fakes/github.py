@@ -99,10 +99,14 @@ class FakeGitHub:
 
     def release(self, repository: str, tag: str, files: dict[str, bytes], **properties: Any) -> Release:
         """Add a newest release with assets."""
-        assets = [Asset(next(self._numbers), name, content) for name, content in files.items()]
+        assets = [self.make_asset(name, content) for name, content in files.items()]
         made = Release(next(self._numbers), tag, assets, **properties)
         self.has(repository).releases.insert(0, made)
         return made
+
+    def make_asset(self, name: str, content: bytes) -> Asset:
+        """Give an uploaded asset with a number of its own."""
+        return Asset(next(self._numbers), name, content)
 
     async def __aenter__(self) -> Self:
         """Start serving, on two origins."""
