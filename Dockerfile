@@ -31,7 +31,7 @@ COPY proxy proxy
 RUN /build/tools/bin/python -m pip wheel --no-index --no-deps --no-build-isolation --wheel-dir dist . \
     && /opt/wheelgate/bin/python -m pip install --no-index --no-deps dist/*.whl \
     && /opt/wheelgate/bin/python -m compileall -q /opt/wheelgate/lib \
-    && /opt/wheelgate/bin/python -m pip uninstall --yes --quiet pip
+    && /opt/wheelgate/bin/python -m pip uninstall --yes --quiet setuptools pip
 
 FROM ${BASE}
 # A number, so that Kubernetes can see that it is not root. The folder `packages` is the embedded default's.
