@@ -17,12 +17,13 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from proxy.simple.filename import is_safe, normalize, version_of
+from proxy.simple.filename import are_safe, is_safe, normalize, version_of
 from proxy.simple.links import Links
 from proxy.simple.model import File, NormalizedName, Page, ProjectStatus
 from proxy.simple.tolerance import (
     PageUnreadable,
     Resolver,
+    are_sha256,
     best_hash,
     build_page,
     clean_hashes,
@@ -127,8 +128,7 @@ def parse_page(body: bytes, *, base_url: str, project: NormalizedName) -> Page:
     meta = said.meta if isinstance(said.meta, dict) else {}
     refuse_other_major(meta.get("api-version"))
 
-    resolver = Resolver(base_url)
-    files = [file for entry in said.files if (file := _read(entry, resolver, project)) is not None]
+    files = _Reader(base_url, project).read(said.files)
     versions = said.versions if isinstance(said.versions, list) else ()
     return build_page(project, files, versions=versions, status=_status(said.project_status, meta))
 
@@ -206,32 +206,62 @@ def iter_names(names: Iterable[str]) -> Iterator[bytes]:
     yield (b"" if opening == b"," else opening) + b"]}"
 
 
-def _read(said: _Said, resolver: Resolver, project: NormalizedName) -> File | None:
-    if not said.url:
-        return None
-    resolved = resolver.resolve(said.url)
-    if resolved is None:
-        return None
-    url, fragment = resolved
-    filename = said.filename or urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
-    if not is_safe(filename):
-        return None
-    hashes = (clean_hashes(said.hashes) if said.hashes else {}) or hashes_in(fragment)
-    size = said.size
-    yanked = said.yanked
-    # The last six by position: this is done 20,000 times for a large page.
-    return File(
-        filename,
-        url,
-        version_of(filename, project),
-        hashes,
-        size if type(size) is int and 0 < size < 1 << 60 else clean_size(size),
-        clean_upload_time(said.upload_time) if said.upload_time else None,
-        clean_requires_python(said.requires_python) if said.requires_python else None,
-        _metadata(said) if filename.endswith(".whl") else False,
-        (clean_reason(yanked) or True) if isinstance(yanked, str) and yanked else bool(yanked),
-        resolver.resolve_provenance(said.provenance) if said.provenance else None,
-    )
+class _Reader:
+    """Turns what a page lists into files."""
+
+    def __init__(self, base_url: str, project: NormalizedName) -> None:
+        self._resolver = Resolver(base_url)
+        self._project = project
+
+    def read(self, said: list[_Said]) -> list[File]:
+        files = self._read_plain(said)
+        return files if files is not None else [file for entry in said if (file := self._read_one(entry)) is not None]
+
+    def _read_plain(self, said: list[_Said]) -> list[File] | None:
+        """Read a page without one odd name, link or digest in half the time; `None` where there is one."""
+        names = [entry.filename for entry in said if entry.filename]
+        links = [entry.url for entry in said if entry.url]
+        tables = [entry.hashes for entry in said if entry.hashes and len(entry.hashes) == 1]
+        if not len(said) == len(names) == len(links) == len(tables):
+            return None
+        digests = [table.get("sha256", "") for table in tables]
+        digests += [told.get("sha256", "") for entry in said if isinstance(told := entry.core_metadata, dict)]
+        if not (are_safe(names) and self._resolver.are_absolute(links) and are_sha256(digests)):
+            return None
+        return [
+            self._file(
+                entry, name, link, table, told["sha256"] if isinstance(told := entry.core_metadata, dict) else None
+            )
+            for entry, name, link, table in zip(said, names, links, tables, strict=True)
+        ]
+
+    def _read_one(self, said: _Said) -> File | None:
+        resolved = self._resolver.resolve(said.url) if said.url else None
+        if resolved is None:
+            return None
+        url, fragment = resolved
+        filename = said.filename or urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
+        if not is_safe(filename):
+            return None
+        return self._file(
+            said, filename, url, (clean_hashes(said.hashes) if said.hashes else {}) or hashes_in(fragment)
+        )
+
+    def _file(self, said: _Said, filename: str, url: str, hashes: dict[str, str], metadata: str | None = None) -> File:
+        size, yanked = said.size, said.yanked
+        # By position: this is done 20,000 times for a large page.
+        return File(
+            filename,
+            url,
+            version_of(filename, self._project),
+            hashes,
+            size if type(size) is int and 0 < size < 1 << 60 else clean_size(size),
+            clean_upload_time(said.upload_time) if said.upload_time else None,
+            clean_requires_python(said.requires_python) if said.requires_python else None,
+            (metadata or _metadata(said)) if filename.endswith(".whl") else False,
+            (clean_reason(yanked) or True) if isinstance(yanked, str) and yanked else bool(yanked),
+            self._resolver.resolve_provenance(said.provenance) if said.provenance else None,
+        )
 
 
 def _metadata(said: _Said) -> bool | str:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import urllib.parse
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packaging.utils import NormalizedName, canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
 from proxy.simple.filename import is_normalized, is_safe, normalize, normalize_version, parse, quote, version_of
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 
 NAMES = st.from_regex(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,12}[A-Za-z0-9])?", fullmatch=True)
 VERSIONS = st.from_regex(
@@ -18,6 +21,7 @@ VERSIONS = st.from_regex(
 SPELLINGS = st.text(alphabet="aZ09._-+! %\\/\n\x00\u00e9", max_size=40) | st.text(max_size=40)
 
 
+@PATIENT
 @given(st.text(max_size=40) | NAMES)
 def test_normalising_twice_changes_nothing(name: str) -> None:
     normal = normalize(name)
@@ -25,11 +29,13 @@ def test_normalising_twice_changes_nothing(name: str) -> None:
     assert normal is None or (normalize(normal) == normal and is_normalized(normal))
 
 
+@PATIENT
 @given(NAMES)
 def test_valid_names_are_normalised_as_packaging_does(name: str) -> None:
     assert normalize(name) == canonicalize_name(name, validate=True)
 
 
+@PATIENT
 @given(SPELLINGS, st.sampled_from(["", ".whl", ".tar.gz", ".zip", ".egg", "-py3-none-any.whl"]))
 def test_no_spelling_breaks_anything(stem: str, ending: str) -> None:
     filename = stem + ending
@@ -44,6 +50,7 @@ def test_no_spelling_breaks_anything(stem: str, ending: str) -> None:
         assert version_of(filename, distribution.project) == distribution.version
 
 
+@PATIENT
 @given(NAMES, VERSIONS)
 def test_what_packaging_reads_of_built_names_is_read_alike(name: str, version: str) -> None:
     escaped = canonicalize_name(name).replace("-", "_")
@@ -55,11 +62,13 @@ def test_what_packaging_reads_of_built_names_is_read_alike(name: str, version: s
     assert [(file.project, file.version) for file in read if file] == [(name, str(said)) for name, said in expected]
 
 
+@PATIENT
 @given(VERSIONS)
 def test_versions_are_normalised_as_packaging_does(version: str) -> None:
     assert normalize_version(version) == str(Version(version))
 
 
+@PATIENT
 @given(SPELLINGS.filter(is_safe))
 def test_a_quoted_name_is_one_segment_that_reads_back(filename: str) -> None:
     url = urllib.parse.urljoin("https://index.example/simple/foo/", f"../../files/foo/{quote(filename)}")

@@ -7,7 +7,7 @@ import json
 from html.parser import HTMLParser
 
 import msgspec
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from packaging.utils import NormalizedName
 
@@ -16,6 +16,9 @@ from proxy.simple.filename import is_safe, version_of
 from proxy.simple.links import Links
 from proxy.simple.model import File, Page, ProjectStatus, decode_page, encode
 from proxy.simple.tolerance import PageUnreadable, build_page
+
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+"""A busy machine is no failure."""
 
 FOO = NormalizedName("foo")
 LINKS = Links(FOO)
@@ -77,6 +80,7 @@ def without_urls(page: Page) -> Page:
     )
 
 
+@PATIENT
 @given(pages(as_markup=False))
 def test_a_page_loses_nothing_on_its_way_through_json(page: Page) -> None:
     read = as_json.parse_page(as_json.render_page(page, LINKS), base_url=BASE, project=FOO)
@@ -85,6 +89,7 @@ def test_a_page_loses_nothing_on_its_way_through_json(page: Page) -> None:
     assert decode_page(encode(read)) == read
 
 
+@PATIENT
 @given(pages(as_markup=True))
 def test_a_page_loses_nothing_that_html_can_carry(page: Page) -> None:
     read = as_html.parse_page(as_html.render_page(page, LINKS), base_url=BASE, project=FOO)
@@ -92,6 +97,7 @@ def test_a_page_loses_nothing_that_html_can_carry(page: Page) -> None:
     assert without_urls(read) == page
 
 
+@PATIENT
 @given(pages(as_markup=False))
 def test_written_json_has_no_null_and_a_version_for_every_file(page: Page) -> None:
     written = as_json.render_page(page, LINKS)
@@ -114,6 +120,7 @@ class Tags(HTMLParser):
         self.seen |= {tag, *(name for name, _ in attrs)}
 
 
+@PATIENT
 @given(st.text(max_size=30).map(lambda text: f"\"'><img src=x onerror=y>{text}"))
 def test_hostile_text_never_becomes_markup(text: str) -> None:
     file = File(text, text, requires_python=text, yanked=text, provenance=text)
@@ -138,6 +145,7 @@ ENTRIES = st.dictionaries(
 GOOD = {"filename": "foo-1.0.zip", "url": "foo-1.0.zip", "hashes": {}}
 
 
+@PATIENT
 @given(ENTRIES, st.dictionaries(st.sampled_from(["versions", "project-status", "meta"]), JSON))
 def test_no_odd_entry_costs_the_good_one(entry: dict[str, object], rest: dict[str, object]) -> None:
     body = json.dumps({**rest, "files": [entry, GOOD]}).encode()
@@ -153,6 +161,7 @@ def test_no_odd_entry_costs_the_good_one(entry: dict[str, object], rest: dict[st
         assert b":null" not in as_json.render_page(page, LINKS)
 
 
+@PATIENT
 @given(st.binary(max_size=200) | st.text(alphabet="<>a=\"'/ href.whl#&;!-\n", max_size=200).map(str.encode))
 def test_no_body_breaks_the_readers(body: bytes) -> None:
     with contextlib.suppress(PageUnreadable):
@@ -165,6 +174,7 @@ def test_no_body_breaks_the_readers(body: bytes) -> None:
         as_html.parse_names(body, base_url=BASE)
 
 
+@PATIENT
 @given(st.text(max_size=60))
 def test_no_link_breaks_the_readers(link: str) -> None:
     body = json.dumps({"files": [{"url": link}]}).encode()

@@ -137,6 +137,37 @@ def test_relative_links_of_a_page_that_may_not_be_followed_are_dropped() -> None
     assert parse_page(body, base_url="http://169.254.1.1/simple/", project=FOO).files == ()
 
 
+@pytest.mark.parametrize("host", ["http://169.254.169.254", "https://169.254.1.1:8443"])
+def test_a_page_of_nothing_but_refused_links_has_no_files(host: str) -> None:
+    assert read(ENTRY | {"url": f"{host}/{WHEEL}"}, ENTRY | {"url": f"{host}/2", "filename": "foo-2.zip"}).files == ()
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"url": "https://files.example/a b.zip"},
+        {"url": f"https://files.example/foo-2.zip#sha256={SHA256}"},
+        {"url": "https://other.example/foo-2.zip"},
+        {"url": "http://169.254.169.254/foo-2.zip"},
+        {"url": "https://files.example.evil/foo-2.zip"},
+        {"filename": "a/b.zip"},
+        {"filename": "foo-1.0-py3-none-any.whl.metadata"},
+        {"filename": ".."},
+        {"filename": "x" * 256},
+        {"filename": "\u00e9"},
+        {"hashes": {"sha256": SHA256.upper()}},
+        {"hashes": {"sha256": SHA256[:-2] + "zz"}},
+        {"core-metadata": {"sha256": "short"}},
+    ],
+)
+def test_an_odd_entry_is_read_alike_with_and_without_plain_ones(odd: dict[str, Any]) -> None:
+    """Plain pages are read all at once, which must make no difference to any of their files."""
+    entry = ENTRY | {"filename": "foo-2.0-py3-none-any.whl"} | odd
+    plain = ENTRY | {"filename": "foo-3.0-py3-none-any.whl"}
+
+    assert read(ENTRY, entry, plain).files == read(ENTRY).files + read(entry).files + read(plain).files
+
+
 @pytest.mark.parametrize("filename", ["../x.whl", "a/b.whl", "\u00e9.whl", "a\x00.whl", " ", "foo.whl.metadata"])
 def test_a_file_with_a_hostile_name_is_dropped(filename: str) -> None:
     assert read(ENTRY | {"filename": filename}).files == ()
