@@ -1,0 +1,176 @@
+"""A whole listing of a container, at the cost of what changed.
+
+It is one request for each 5000 blobs. What an answer says is kept by its digest, so that listing what has not changed
+costs its bytes and nothing else; the pages of a mirroring tool's tree are read once for each change.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from dataclasses import dataclass, field
+
+import msgspec
+import structlog
+
+from proxy.errors import FileGone, SourceNonsense
+from proxy.simple.model import File, NormalizedName
+from proxy.simple.tolerance import PageUnreadable
+from proxy.sources.azure_account import Account
+from proxy.sources.azure_layouts import TreePage, best_pages, each_once, read_file, read_tree_page
+from proxy.sources.azure_look import LARGEST_PAGE, Shape, shape_of, together
+from proxy.sources.azure_tree import complete, fingerprint, read_tree_files
+from proxy.sources.base import Listing
+
+log = structlog.get_logger(__name__)
+
+_PAGES_AT_A_TIME = 12
+_TURN = 500
+"""How many blobs or projects are sorted between two turns of the event loop."""
+
+
+class Token(msgspec.Struct, frozen=True, array_like=True):
+    """What makes the next listing, or a look, cheap."""
+
+    digest: bytes
+    """Of all answers: the same digest is the same listing."""
+    shape: Shape
+    pages: dict[str, bytes] = {}
+    """By blob of a tree's page, the fingerprint of it and of the files that it was read for."""
+
+
+@dataclass(slots=True)
+class _Part:
+    """One answer of a listing, as it was understood."""
+
+    digest: bytes
+    marker: str
+    projects: list[NormalizedName] = field(default_factory=list)
+    files: list[File] = field(default_factory=list)
+    """One for each of `projects`."""
+    pages: list[TreePage] = field(default_factory=list)
+
+
+class Sweep:
+    """Lists one folder of a container again and again."""
+
+    def __init__(self, account: Account, root: str) -> None:
+        """List what is in `root`; nothing is remembered yet."""
+        self.name = account.name
+        self._account = account
+        self._root = root
+        self._parts: list[_Part] = []
+
+    async def run(self, known: Listing | None) -> Listing:
+        """Give all files now; `known` itself where nothing changed. Raises: SourceError."""
+        parts = await self._read_parts()
+        self._parts = parts
+        digest = hashlib.blake2b(b"".join(part.digest for part in parts), digest_size=16).digest()
+        before = read_token(known)
+        if known is not None and before is not None and before.digest == digest:
+            return known
+        pages = best_pages(page for part in parts for page in part.pages)
+        projects = await _group(parts)
+        fingerprints = await self._read_pages(projects, pages, known, before)
+        listed: dict[NormalizedName, tuple[File, ...]] = {}
+        for number, (project, files) in enumerate(projects.items()):
+            if files:
+                listed[project] = each_once(files)
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
+        shape = await shape_of(self._root, listed, {page.tree for page in pages.values()})
+        return Listing(listed, msgspec.msgpack.encode(Token(digest, shape, fingerprints)))
+
+    async def _read_parts(self) -> list[_Part]:
+        """Ask for all answers of a listing, and understand those that are not the same as the last time."""
+        known = self._parts
+        parts: list[_Part] = []
+        markers = {""}
+        marker = ""
+        while True:
+            body = await self._account.list_raw(prefix=self._root, marker=marker)
+            digest = hashlib.blake2b(body, digest_size=16).digest()
+            number = len(parts)
+            if number < len(known) and known[number].digest == digest:
+                part = known[number]
+            else:
+                part = await self._read_part(body, digest)
+            parts.append(part)
+            marker = part.marker
+            # An answer may be short, or empty, and yet not the last one.
+            if not marker:
+                return parts
+            if marker in markers:
+                raise SourceNonsense(self.name, "its list goes round in circles", remedy="check `account_url`")
+            markers.add(marker)
+
+    async def _read_part(self, body: bytes, digest: bytes) -> _Part:
+        listed = await self._account.read_list(body)
+        part = _Part(digest, listed.marker)
+        for number, blob in enumerate(listed.blobs):
+            found = read_file(blob)
+            if found is not None:
+                part.projects.append(found[0])
+                part.files.append(found[1])
+            elif (page := read_tree_page(blob, self._root)) is not None:
+                part.pages.append(page)
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
+        return part
+
+    async def _read_pages(
+        self,
+        projects: dict[NormalizedName, list[File]],
+        pages: dict[tuple[str, NormalizedName], TreePage],
+        known: Listing | None,
+        before: Token | None,
+    ) -> dict[str, bytes]:
+        """Let the pages of trees say what they know of `projects`; what did not change since is not read again."""
+        fingerprints: dict[str, bytes] = {}
+        waiting = iter(pages.values())
+
+        async def work() -> None:
+            for page in waiting:
+                files = projects.get(page.project, [])
+                covered = [file for file in files if file.url.startswith(page.files_at)]
+                if not covered:
+                    continue
+                mark = fingerprint(page, covered)
+                if known is not None and before is not None and before.pages.get(page.blob) == mark:
+                    said = [*known.projects.get(page.project, ())]
+                else:
+                    said = await self._read_page(page, covered)
+                of_tree = {file.url for file in covered}
+                others = [file for file in files if file.url not in of_tree]
+                projects[page.project] = [*others, *(file for file in said if file.url in of_tree)]
+                fingerprints[page.blob] = mark
+
+        await together(*(work() for _ in range(min(_PAGES_AT_A_TIME, len(pages)))))
+        return fingerprints
+
+    async def _read_page(self, page: TreePage, covered: list[File]) -> list[File]:
+        try:
+            body = await self._account.read_blob(page.blob, limit=LARGEST_PAGE)
+            return complete(covered, await asyncio.to_thread(read_tree_files, body, page))
+        except (FileGone, PageUnreadable) as error:
+            log.warning("page of a mirror's tree is of no use", source=self.name, blob=page.blob, reason=str(error))
+            return covered
+
+
+async def _group(parts: list[_Part]) -> dict[NormalizedName, list[File]]:
+    projects: dict[NormalizedName, list[File]] = {}
+    for part in parts:
+        for project, file in zip(part.projects, part.files, strict=True):
+            projects.setdefault(project, []).append(file)
+        await asyncio.sleep(0)
+    return projects
+
+
+def read_token(known: Listing | None) -> Token | None:
+    """Give the token of a listing of ours; `None` where there is none."""
+    if known is None or not known.token:
+        return None
+    try:
+        return msgspec.msgpack.decode(known.token, type=Token)
+    except msgspec.DecodeError:
+        return None
