@@ -237,6 +237,9 @@ def _report(error: Exception) -> int:
     from proxy.errors import ConfigurationInvalid, WheelgateError
     from proxy.telemetry.logs import scrub
 
+    # A task group wraps what went wrong in one of its tasks.
+    while isinstance(error, ExceptionGroup) and len(error.exceptions) == 1:
+        error = error.exceptions[0]
     match error:
         case ConfigurationInvalid():
             sentence, code = describe_problems(error), INVALID

@@ -464,7 +464,7 @@ def test_a_workspace_is_named_by_its_resource_id(write: Write) -> None:
         ('url = "pip"', "kind", "directory"),
         ('kind = "simple"', "url", "missing"),
         ('kind = "simple"\nurl = "pip"\nsimple = 1', "simple", "unknown key"),
-        ('kind = "simple"\nurl = "pip"\noffline = "yes"', "offline", "bool"),
+        ('kind = "simple"\nurl = "pip"\noffline = "yes"', "offline", "true or false"),
         ('kind = "directory"\npath = ""', "path", "path"),
         ('kind = "directory"\npath = "x"\ntimeout = "1 s"', "timeout", "unknown key"),
         ('kind = "azure-blob"\naccount_url = "https://a.example"\ncontainer = "No"', "container", "small letters"),

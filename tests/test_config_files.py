@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ import pytest
 from pydantic import BaseModel
 
 from proxy.config import embedded_default, load, models
+from proxy.config.loading import validate
 from proxy.config.schema import render
+from proxy.errors import ConfigurationInvalid
 
 CONFIG = Path(__file__).parents[1] / "config"
 ANNOTATED = (CONFIG / "wheelgate.toml").read_text()
@@ -70,6 +73,31 @@ def test_all_explained_settings_can_be_switched_on_together(tmp_path: Path) -> N
     file.write_text(switched_on(ANNOTATED))
 
     assert load(file)
+
+
+def places(node: Any, path: tuple[str | int, ...] = ()) -> Iterator[tuple[str | int, ...]]:
+    """Give the paths of all values in a document."""
+    for key, each in node.items() if isinstance(node, dict) else enumerate(node) if isinstance(node, list) else ():
+        yield (*path, key)
+        yield from places(each, (*path, key))
+
+
+@pytest.mark.parametrize(
+    "junk", [1, -1.5, True, "", "x\0", [], [[]], [1], {}, {"a": {}}, {"env": []}, date(2026, 1, 1)]
+)
+def test_whatever_stands_in_a_place_there_is_a_report_and_never_another_error(junk: object) -> None:
+    for path in places(tomllib.loads(switched_on(ANNOTATED))):
+        document: Any = tomllib.loads(switched_on(ANNOTATED))
+        *parents, last = path
+        table = document
+        for key in parents:
+            table = table[key]
+        table[last] = junk
+
+        try:
+            validate(document, "wheelgate.toml")
+        except ConfigurationInvalid as invalid:
+            assert all(problem.path and problem.what and problem.remedy for problem in invalid.problems), invalid
 
 
 def test_every_setting_is_explained() -> None:
@@ -133,7 +161,7 @@ def test_the_schema_accepts_every_file_that_is_published(tmp_path: Path) -> None
         'feeds.default = { sources = ["a"], order = 1 }',
         'feeds.default.sources = ["a"]\nsources.a = { kind = "simple", url = "pip", fresh = 10 }',
         'feeds.default.sources = ["a"]\nsources.a = { kind = "simple" }',
-        'connections.c = { target = "https://feed.example", auth_type = "PAT", value = "hunter2" }\nfeeds.default.sources = ["a"]',
+        'connections.c = { target = "https://feed.example", auth_type = "PAT", value = "x" }\nfeeds.a.sources = ["a"]',
     ],
 )
 def test_the_schema_refuses_what_the_code_refuses(tmp_path: Path, text: str) -> None:

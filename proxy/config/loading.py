@@ -43,7 +43,7 @@ def find(explicit: Path | None, environ: Mapping[str, str]) -> Path | None:
 
 def embedded_default() -> Config:
     """Give what is used without a configuration. Raises: ConfigurationInvalid without a home directory."""
-    return _validate(tomllib.loads(EMBEDDED), "the embedded default")
+    return validate(tomllib.loads(EMBEDDED), "the embedded default")
 
 
 def load(path: Path) -> Config:
@@ -63,7 +63,7 @@ def load(path: Path) -> Config:
     except UnicodeDecodeError as error:
         problem = Problem(str(path), "is not text in UTF-8", "save it again as UTF-8")
         raise ConfigurationInvalid([problem], str(path)) from error
-    return _validate(_parse(text, str(path)), str(path))
+    return validate(_parse(text, str(path)), str(path))
 
 
 def _parse(text: str, file: str) -> dict[str, Any]:
@@ -77,7 +77,8 @@ def _parse(text: str, file: str) -> dict[str, Any]:
         raise ConfigurationInvalid([Problem(where, what, remedy)], file) from error
 
 
-def _validate(document: dict[str, Any], file: str) -> Config:
+def validate(document: dict[str, Any], file: str) -> Config:
+    """Judge the tables of a configuration that was read from `file`. Raises: ConfigurationInvalid."""
     config, problems = None, []
     try:
         config = Config.model_validate(document)

@@ -146,7 +146,7 @@ def _connection(path: str, connection: Tables, sources: Mapping[str, Tables]) ->
     agreed = any(source.get("allow_http") is True and _host(_address(source)) == host for source in sources.values())
     if not agreed:
         yield from _plain_http(path, "target", connection)
-    auth_type = connection.get("auth_type")
+    auth_type = str(connection.get("auth_type", ""))
     if auth_type in {"PAT", "UsernamePassword", "SAS"} and "value" not in connection:
         yield Problem(join(path, "value"), f"is missing: {auth_type} needs a secret", 'write value = { env = "NAME" }')
     if auth_type in {"ManagedIdentity", "None"} and "value" in connection:

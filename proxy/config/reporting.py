@@ -50,6 +50,17 @@ _FORMS = {
     f"{{ connection_string = SECRET }}, where SECRET is {FORMS}",
 }
 
+_PLAIN = {
+    "string_type": ("must be text", 'write it in "quotes"'),
+    "string_too_short": ("must not be empty", "fill it in, or leave it out"),
+    "string_pattern_mismatch": ("has not the right form", "compare it with config/wheelgate.toml"),
+    "bool_type": ("must be true or false", "write it without quotes"),
+    "int_type": ("must be a whole number", "write it without quotes"),
+    "tuple_type": ("must be a list", 'write ["…"]'),
+}
+"""What is wrong by pydantic's type of error, and the remedy where the key has none of its own."""
+_ELSE = "config/wheelgate.toml explains every setting"
+
 
 def translate(detail: ErrorDetails, document: dict[str, Any]) -> Problem:
     """Give one of pydantic's errors about `document` as a line of the report; no value of the file is in it."""
@@ -76,8 +87,9 @@ def translate(detail: ErrorDetails, document: dict[str, Any]) -> Problem:
             problem = Problem(shown, "not a value that is known here", f"it is one of {context['expected']}")
         case "model_type" | "model_attributes_type" | "dict_type":
             problem = Problem(shown, "must be a table", f"write [{shown}]")
-        case _:
-            problem = Problem(shown, detail["msg"][:1].lower() + detail["msg"][1:], _REMEDIES.get(last, ""))
+        case other:
+            what, remedy = _PLAIN.get(other, (detail["msg"][:1].lower() + detail["msg"][1:], _ELSE))
+            problem = Problem(shown, what, _REMEDIES.get(last, remedy))
     return problem
 
 
