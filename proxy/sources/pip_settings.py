@@ -47,7 +47,8 @@ class PipIndex:
 
     url: str
     """Without user and password."""
-    user: str | None = None
+    user: str | None = field(default=None, repr=False)
+    """May be a token, with an empty password."""
     password: Secret | None = None
     ca_file: Path | None = None
     proxy: str | None = field(default=None, repr=False)

@@ -99,7 +99,11 @@ class SimpleIndex:
         expect = {200, 405, 501, *_ABSENT}
         async with self._upstream.get(url, headers={"Accept": ACCEPT}, expect=expect) as response:
             if response.status != 200:  # noqa: PLR2004 - OK
-                raise SourceNonsense(self.name, f"it has no project list (it answered {response.status})")
+                raise SourceNonsense(
+                    self.name,
+                    f"it has no project list (it answered {response.status})",
+                    remedy="nothing to do: project pages do not need it",
+                )
             body = await self._upstream.read(response, limit=PAGE_LIMIT)
             names = await self._parse(
                 response,
