@@ -41,9 +41,8 @@ _ALL_FOLDERS = 256
 _LARGE_FOLDER = 1000
 """From how many entries on a folder is read for all projects at once rather than for one."""
 _CHEAP = 0.05
-"""Seconds of reading everything that are spent whenever a listing is asked for."""
-_SHARE = 20
-"""What takes longer is done again after that many times its own duration; until then folders' time stamps do."""
+_SHARE = 20.0
+"""A large folder takes at most a twentieth of a core; meanwhile folders' time stamps do."""
 
 
 class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -72,10 +71,6 @@ class _Pass:
     at: float
     took: float
 
-    def may_stand(self, now: float) -> bool:
-        """Whether reading everything again would cost too much so soon."""
-        return self.took > _CHEAP and now < self.at + self.took * _SHARE
-
     def stamps_hold(self, tree: Tree) -> bool:
         """Whether no folder has changed."""
         return all(stamp.holds(tree.stamp(folder)) for folder, stamp in self.folders.items())
@@ -84,15 +79,27 @@ class _Pass:
 class Directory:
     """A source that is a folder."""
 
-    def __init__(self, name: str, path: Path, *, create: bool = False, timeout: float = 20.0) -> None:
+    def __init__(
+        self,
+        name: str,
+        path: Path,
+        *,
+        create: bool = False,
+        timeout: float = 20.0,
+        cheap: float = _CHEAP,
+        share: float = _SHARE,
+    ) -> None:
         """Serve what is in `path`; with `create`, the folder is made when it is first asked for and missing.
 
-        `timeout` is in seconds, and is for mounts that hang.
+        `timeout` is in seconds, and is for mounts that hang. Reading everything may take `cheap` seconds whenever a
+        listing is asked for; what takes longer is done again after `share` times its own duration.
         """
         self.name = name
         self._path = path
         self._create = create
         self._timeout = timeout
+        self._cheap = cheap
+        self._share = share
         self._last: _Pass | None = None
 
     async def list(self, known: Listing | None) -> Listing:
@@ -175,8 +182,10 @@ class Directory:
         """Read everything, where it has to be. Raises: OSError, SourceUnavailable."""
         tree = Tree(self._root())
         began = time.monotonic()
-        if last is not None and last.listing is known and last.may_stand(began) and last.stamps_hold(tree):
-            return last
+        if last is not None and last.listing is known and last.took > self._cheap:
+            too_soon = began < last.at + last.took * self._share
+            if too_soon and last.stamps_hold(tree):
+                return last
         folders: dict[str, Stamp] = {}
         files: list[Found] = []
         _walk(tree, [""], folders, files)

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from proxy.rules.archive import LONGEST_END, find_end
 from proxy.sources.listed import is_skipped
@@ -30,8 +31,7 @@ _ZIPPED = (".whl", ".zip")
 _BEGIN = b"PK\x03\x04"
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A regular file."""
 
     path: str
@@ -118,15 +118,15 @@ class Tree:
         A file that changed within the last tick may change once more without another time stamp, and so would keep
         its identity. It is looked at again after that tick; one that still changes is being written.
         """
-        dry, wet = _part(files, lambda found: abs(time.time() - found.stat.st_ctime) < _TICK)
+        dry, wet = _part(files, _is_wet(time.time()))
         for _ in range(2):
             if not wet:
                 break
             time.sleep(_TICK)
             again = [found for before in wet if (found := self.find(before.path)) is not None]
-            more, wet = _part(again, lambda found: abs(time.time() - found.stat.st_ctime) < _TICK)
+            more, wet = _part(again, _is_wet(time.time()))
             dry += more
-        whole, growing = _part(dry, _is_growing)
+        whole, growing = _part(dry, _is_growing(time.time()))
         return whole, wet + growing
 
     def _sort(self, entry: os.DirEntry[str], path: str, contents: Contents) -> None:
@@ -191,10 +191,19 @@ def _trusted(stamp: int) -> int:
     return stamp if abs(time.time() - stamp / 1e9) > _YOUNG else 0
 
 
-def _is_growing(found: Found) -> bool:
-    """Whether it is a ZIP archive that is being copied here: it has begun, its end is not there, and it is young."""
-    if abs(time.time() - found.stat.st_mtime) > _YOUNG or not found.path.endswith(_ZIPPED):
-        return False
+def _is_wet(now: float) -> Callable[[Found], bool]:
+    """Whether a file changed within the last tick."""
+    return lambda found: abs(now - found.stat.st_ctime) < _TICK
+
+
+def _is_growing(now: float) -> Callable[[Found], bool]:
+    """Whether a file is a ZIP archive that is being copied here: young, begun, and without its end."""
+    return lambda found: (
+        abs(now - found.stat.st_mtime) < _YOUNG and found.path.endswith(_ZIPPED) and _lacks_its_end(found)
+    )
+
+
+def _lacks_its_end(found: Found) -> bool:
     try:
         with Path(found.where).open("rb") as file:
             begins = file.read(len(_BEGIN)) == _BEGIN

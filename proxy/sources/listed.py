@@ -34,11 +34,9 @@ def describe(
     `path` is the source's own, with `/` between its segments; the last one is the file name. An empty object is an
     upload that has not begun.
     """
-    *folders, filename = path.split("/")
-    if size == 0 or is_skipped(filename) or any(map(is_skipped, folders)):
-        return None
-    found = parse(filename)
-    if found is None:
+    filename = path.rpartition("/")[2]
+    found = parse(filename) if size != 0 else None
+    if found is None or any(map(is_skipped, path.split("/"))):
         return None
     file = File(
         filename=filename,
