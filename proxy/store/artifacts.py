@@ -104,6 +104,7 @@ class Artifacts:
     async def __aenter__(self) -> Self:
         """Make the folders; what is in them is looked through afterwards, in a thread."""
         await self.run(self._prepare)
+        self._eviction.is_due()
         self._sweep(self._eviction.scan)
         return self
 
@@ -164,7 +165,12 @@ class Artifacts:
 
     def open_partial(self, key: str) -> Partial:
         """Open the partial file of `key`, locked by us if nobody else has it. Blocks. Raises: OSError."""
-        return open_partial(place(self.partials, key))
+        path = place(self.partials, key)
+        try:
+            return open_partial(path)
+        except FileNotFoundError:
+            self._prepare()  # somebody removed the folders
+            return open_partial(path)
 
     def may_keep(self, size: int) -> bool:
         """Whether a file of `size` bytes is kept at all: one larger than the whole cache is not."""
@@ -185,7 +191,7 @@ class Artifacts:
         finally:
             os.close(fd)
         known = self.find(digest)
-        path.parent.mkdir(mode=0o700, exist_ok=True)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.utime(temporary)
         temporary.replace(path)
         self._count(size - (known.size if known else 0))
@@ -208,6 +214,8 @@ class Artifacts:
             return
         if too_much:
             self._sweep(self._eviction.evict)
+        elif self._eviction.is_due():
+            self._sweep(self._eviction.scan)
 
     def _sweep(self, work: Callable[[], None]) -> None:
         # After the end of the store, the next start looks through the folder.

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
 
 # The strongest first: where there is no sha256, only the first that is listed is computed beside it.
 _OTHERS = (
@@ -54,10 +50,6 @@ class Digests:
         name, listed = self.listed
         found = self._checked.hexdigest()
         return None if found == listed else (f"{name}:{listed}", f"{name}:{found}")
-
-    def prefix(self) -> _Hash:
-        """Give the sha256 of the bytes so far, to compare another copy of them with."""
-        return self._sha256.copy()
 
 
 def _choose(listed: Mapping[str, str]) -> tuple[str, str] | None:

@@ -94,7 +94,8 @@ class Download:
         except (SourceError, FileGone, ArtifactWrong) as error:
             self.fail(error)
         except OSError as error:
-            self.fail(SourceUnavailable(self.wanted.source, f"the cache takes no more bytes ({error.strerror})"))
+            log.error("cache folder in trouble", reason=str(error), filename=self.wanted.filename)  # noqa: TRY400 - no bug
+            self.fail(SourceUnavailable(self.wanted.source, f"the cache is in trouble ({error.strerror})"))
         else:
             log.info(
                 "artifact received",
@@ -106,7 +107,7 @@ class Download:
             self._ended.set_result(artifact)
         finally:
             if not self._ended.done():
-                self.fail(SourceUnavailable(self.wanted.source, "the server is shutting down"))
+                self.fail(SourceUnavailable(self.wanted.source, "the download was ended"))
 
     def fail(self, error: Exception) -> None:
         """End it for everybody with `error`."""

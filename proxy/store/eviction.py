@@ -27,6 +27,8 @@ KEEP = 0.9
 ABANDONED = 6 * 3600.0
 """Seconds after which a partial file that nobody writes is given up."""
 
+INTERVAL = 3600.0
+"""Seconds between two looks through the folder that nothing else asks for."""
 _ROUNDS = 10
 
 
@@ -37,6 +39,7 @@ class Eviction:
         """Limit the artifacts in `directory` to `size` bytes."""
         self._directory = directory
         self._size = size
+        self._due = 0.0
         self.stopped = threading.Event()
 
     def add(self, size: int) -> bool:
@@ -45,6 +48,14 @@ class Eviction:
             total = _read_number(fd) + size
             _write_number(fd, total)
         return total > self._size
+
+    def is_due(self) -> bool:
+        """Tell, once for each `INTERVAL`, that it is time for a `scan`: what fails leaves things behind."""
+        now = time.monotonic()
+        if now < self._due:
+            return False
+        self._due = now + INTERVAL
+        return True
 
     def scan(self) -> None:
         """Correct the count, remove what was left behind, and evict if it is too much."""

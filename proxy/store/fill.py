@@ -10,24 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
 import random
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+import msgspec
 import structlog
 
 from proxy.errors import ArtifactWrong, FileGone, SourceError, SourceNonsense, SourceUnavailable
-from proxy.sources.base import Body
 from proxy.store.artifacts import Artifact, Artifacts, OpenArtifact
 from proxy.store.digests import Digests
 from proxy.store.growing import Growing
 from proxy.store.partial import Identity, Mark, Partial, noted_digest, write_identity
-from proxy.store.wanted import Patience, Wanted
+from proxy.store.resume import Changed, is_another, rest_of
+from proxy.store.wanted import Body, Patience, Wanted
 
 log = structlog.get_logger(__name__)
 
@@ -54,8 +54,8 @@ class _Waiting:
     since: float = 0.0
 
 
-class _Changed(Exception):
-    """The bytes of another identity came; everything is ready to begin anew."""
+class _NobodyReads(Exception):
+    """The disk takes no more, memory holds enough, and nobody takes anything."""
 
 
 class Fill:
@@ -85,6 +85,7 @@ class Fill:
         self._waiting = _Waiting()
         self._kept = partial is not None
         self._inherited = False
+        self._unusable = False
         self._promised = growing is not None
         self._stopped = False
 
@@ -94,13 +95,14 @@ class Fill:
         Raises: ArtifactWrong, with nothing kept; SourceError or FileGone where the source finally failed.
         """
         try:
-            if self._growing is None and (found := await self._artifacts.run(self._look_for_it)):
+            found = await self._artifacts.run(self._prepare)
+            if found is not None:
                 return await self._attach(found)
-            if not await self._artifacts.run(self._recover):
-                await self._renew()
-            elif self._growing is not None:
-                self._growing.grow(self._done)
             return await self._fill()
+        except _NobodyReads:
+            raise SourceUnavailable(
+                self._wanted.source, "the disk takes no more, and nobody reads what comes", remedy="free some space"
+            ) from None
         except FileGone:
             # What these bytes were the beginning of is no more.
             await self._discard()
@@ -113,6 +115,10 @@ class Fill:
             self._stopped = True
 
     async def _fill(self) -> Artifact:
+        if self._unusable:
+            await self._renew()
+        elif self._growing is not None:
+            self._growing.grow(self._done)
         while True:
             await self._fetch()
             fault = self._digests.fault()
@@ -124,8 +130,14 @@ class Fill:
             log.warning("resumed file is wrong, fetching it anew", **self._names())
             await self._renew()
 
+    def _prepare(self) -> OpenArtifact | None:
+        """Give the artifact if another process was quicker, else recover what an earlier turn left. Blocks."""
+        found = None if self._growing is not None else self._look_for_it()
+        if found is None:
+            self._unusable = not self._recover()
+        return found
+
     def _look_for_it(self) -> OpenArtifact | None:
-        """Give the artifact if another process was quicker. Blocks."""
         digest = self._wanted.sha256 or (noted_digest(self.partial.path) if self.partial else None)
         return self._artifacts.open(digest) if digest else None
 
@@ -146,13 +158,15 @@ class Fill:
             await self._artifacts.run(self.partial.remove)
 
     def _recover(self) -> bool:
-        """Hash what an earlier turn left, or begin with nothing; `False`: what is there is no use. Blocks."""
+        """Hash what an earlier turn left, or begin with nothing; `False`: what is there is no use."""
         partial = self.partial
         if partial is None:
             return True
-        size, _ = partial.look()
+        size, mark = partial.look()
         partial.mark(Mark.GROWING)
         identity = partial.identity()
+        if mark is Mark.RIGHT and identity is not None:
+            identity = msgspec.structs.replace(identity, size=size)  # only its name was missing
         # Of unknown size, it may be whole, and asking for what comes after the end is an error.
         if identity is None or (identity.size is None and self._growing is None) or size > (identity.size or size):
             return not size
@@ -173,7 +187,9 @@ class Fill:
             before = self._done
             try:
                 await self._attempt()
-            except _Changed:
+            except Changed:
+                log.warning("file changed at its source, fetching it anew", **self._names())
+                await self._renew()
                 failures += 1
                 if failures >= ATTEMPTS:
                     raise SourceUnavailable(self._wanted.source, "the file changes all the time") from None
@@ -209,12 +225,14 @@ class Fill:
                 async with asyncio.timeout(silence) as limit:
                     body = await stack.enter_async_context(self._wanted.open(start))
                     growing = await self._accept(body, start)
-                    async for chunk in self._after(body, self._done):
+                    async for chunk in rest_of(body, self._done, self._digests):
                         limit.reschedule(None)
                         await self._append(growing, chunk)
                         limit.reschedule(loop.time() + silence)
             except TimeoutError as error:
                 raise SourceUnavailable(self._wanted.source, f"silent for {silence:g} seconds") from error
+            except OSError as error:  # a connection's; those of our disk do not come as far as here
+                raise SourceUnavailable(self._wanted.source, f"broke off ({error})") from error
         await self._flush()
         if growing.size is not None and self._done < growing.size:
             raise SourceUnavailable(self._wanted.source, f"broke off after {self._done} of {growing.size} bytes")
@@ -226,15 +244,13 @@ class Fill:
             raise SourceNonsense(wanted.source, f"sent bytes from {body.start} where {start} was asked for")
         if None not in (wanted.size, body.size) and wanted.size != body.size:
             await self._refuse(f"size:{wanted.size}", f"size:{body.size}")
-        if start and self._is_another(body):
-            log.warning("file changed at its source, fetching it anew", **self._names())
-            await self._renew()
+        if start and is_another(body, self._identity, digest_listed=self._digests.listed is not None):
             if body.start:
-                raise _Changed
+                raise Changed
+            await self._renew()
         size = next((size for size in (body.size, wanted.size, self._identity.size) if size is not None), None)
         if not self._done and self._growing is None:
             self._identity = Identity(etag=body.etag, size=size)
-            await self._artifacts.run(self._note)
         return self._growing or self._show(size)
 
     def _show(self, size: int | None) -> Growing:
@@ -245,35 +261,6 @@ class Fill:
         self._promised = True
         self._begin(growing)
         return growing
-
-    def _is_another(self, body: Body) -> bool:
-        """Whether `body` is of other bytes than those that are here."""
-        known = self._identity
-        if None not in (known.size, body.size) and known.size != body.size:
-            return True
-        if known.etag == body.etag:
-            return False
-        # Where one of them is missing, the digest will tell, if there is one.
-        return self._digests.listed is None or None not in (known.etag, body.etag)
-
-    async def _after(self, body: Body, start: int) -> AsyncIterator[bytes]:
-        """Give the bytes of `body` from `start` on; what comes before must be what is here.
-
-        Where the source ignored the range, the beginning comes again, and is compared.
-        """
-        left, again = start - body.start, hashlib.sha256()
-        async for chunk in body.chunks:
-            if left:
-                again.update(chunk[:left])
-                rest = chunk[left:]
-                left -= len(chunk) - len(rest)
-                if not left and again.digest() != self._digests.prefix().digest():
-                    await self._renew()
-                    raise _Changed
-            else:
-                rest = chunk
-            if rest:
-                yield rest
 
     async def _append(self, growing: Growing, chunk: bytes) -> None:
         waiting = self._waiting
@@ -297,13 +284,15 @@ class Fill:
         if self._kept:
             self._growing.flushed(self._done)
         elif not await self._growing.squeeze(self._silence):
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise _NobodyReads
 
     def _hash_and_write(self, chunks: list[bytes], offset: int) -> None:
         """Hash `chunks`; write them too while the disk takes them. Blocks."""
         self._digests.update(chunks)
         if self._kept and self.partial is not None:
             try:
+                if not offset:
+                    self.partial.begin(self._identity.etag, self._identity.size)
                 self._write(self.partial, chunks, offset)
             except OSError as error:
                 self._give_up_keeping(error)
@@ -316,14 +305,6 @@ class Fill:
                 raise
             self._artifacts.make_room(ROOM)
             partial.write(chunks, offset)
-
-    def _note(self) -> None:
-        """State what the bytes will be the beginning of. Blocks."""
-        if self._kept and self.partial is not None:
-            try:
-                self.partial.begin(self._identity.etag, self._identity.size)
-            except OSError as error:
-                self._give_up_keeping(error)
 
     def _give_up_keeping(self, error: OSError) -> None:
         """Go on without the disk: readers get the bytes, and nothing is kept."""

@@ -143,6 +143,9 @@ class Partial:
         with suppress(OSError):
             self.mark(mark)
         if self.is_in_place():
+            # The record goes first, and only if it is of this file: afterwards both belong to somebody else.
+            if self.identity() is not None:
+                self.path.with_suffix(".json").unlink(missing_ok=True)
             self.path.unlink(missing_ok=True)
 
 

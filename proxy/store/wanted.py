@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
+from typing import Protocol
 
-from proxy.sources.base import Body
+
+class Body(Protocol):
+    """What the store needs to know of a body that a source sends (`sources.base.Body` is one)."""
+
+    @property
+    def chunks(self) -> AsyncIterator[bytes]:
+        """The bytes; raises `SourceUnavailable` when the source breaks off early."""
+
+    @property
+    def start(self) -> int:
+        """The offset of the first byte; 0 where the source ignored the range that was asked for."""
+
+    @property
+    def size(self) -> int | None:
+        """The whole file's size in bytes, where the source tells."""
+
+    @property
+    def etag(self) -> str | None:
+        """The object's identity, where the source tells."""
 
 
 @dataclass(frozen=True, slots=True)

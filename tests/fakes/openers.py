@@ -29,6 +29,8 @@ class Script:
     size: int | None = -1
     """The whole size that the source tells; -1: the true one."""
     ranges: bool = True
+    shift: int = 0
+    """How far from the offset that was asked for it really begins."""
     error: Exception | None = None
     """Raised instead of an answer."""
     chunk: int = 10_000
@@ -55,7 +57,7 @@ class Opener:
         if script.error is not None:
             raise script.error
         content = self.content if script.content is None else script.content
-        start = start if script.ranges else 0
+        start = start + script.shift if script.ranges else 0
         size = len(content) if script.size == -1 else script.size
         yield Body(self._chunks(script, content, start), start=start, size=size, etag=script.etag or self.etag)
 

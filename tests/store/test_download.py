@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import shutil
 from contextlib import aclosing
 
 import pytest
 
-from proxy.errors import ArtifactWrong, FileGone, SourceUnavailable
+from proxy.errors import ArtifactWrong, FileGone, SourceNonsense, SourceUnavailable
 from proxy.store.artifacts import Artifacts
 from proxy.store.download import Download, Downloads
 from proxy.tasks import Background
@@ -108,7 +109,7 @@ async def test_wrong_bytes_are_never_seen_whole_nor_kept(
         await download.finished()
     assert artifacts.find(hashlib.sha256(lie).hexdigest()) is None
     assert artifacts.find(hashlib.sha256(content).hexdigest()) is None
-    assert [path for path in artifacts.partials.iterdir() if not path.suffix] == []
+    assert list(artifacts.partials.iterdir()) == []
 
 
 async def test_a_source_that_sent_wrong_bytes_is_left_alone_for_a_while(downloads: Downloads, content: bytes) -> None:
@@ -267,6 +268,16 @@ async def test_a_key_is_never_a_path(downloads: Downloads, artifacts: Artifacts,
     assert not [path for path in artifacts.directory.parent.rglob("*") if "escape" in path.name]
 
 
+async def test_a_folder_removed_behind_our_back_is_made_anew(
+    downloads: Downloads, artifacts: Artifacts, content: bytes
+) -> None:
+    await asyncio.to_thread(shutil.rmtree, artifacts.directory)
+
+    artifact = await downloads.join(Opener(content).wanted()).finished()
+
+    assert artifacts.find(artifact.digest) == artifact
+
+
 async def test_an_artifact_larger_than_the_whole_cache_is_streamed_and_not_kept(
     artifacts: Artifacts, downloads: Downloads, content: bytes
 ) -> None:
@@ -277,7 +288,7 @@ async def test_an_artifact_larger_than_the_whole_cache_is_streamed_and_not_kept(
 
     artifact = await download.finished()
     assert artifacts.find(artifact.digest) is None
-    assert [path for path in artifacts.partials.iterdir() if not path.suffix] == []
+    assert list(artifacts.partials.iterdir()) == []
 
 
 async def test_shut_down_ends_readers_and_leaves_the_beginning_to_resume(artifacts: Artifacts, content: bytes) -> None:
@@ -299,7 +310,7 @@ async def test_shut_down_ends_readers_and_leaves_the_beginning_to_resume(artifac
 async def test_a_damaged_beginning_from_an_earlier_life_is_fetched_anew(
     downloads: Downloads, artifacts: Artifacts, content: bytes
 ) -> None:
-    opener = Opener(content, [Script(cut=2_000_000), Script(error=FileNotFoundError("bug in a source"))])
+    opener = Opener(content, [Script(cut=2_000_000), Script(error=ConnectionResetError())])
     await collect_until_error(downloads.join(opener.wanted()))
     (partial,) = [path for path in artifacts.partials.iterdir() if not path.suffix]
     with partial.open("r+b") as file:
@@ -310,3 +321,87 @@ async def test_a_damaged_beginning_from_an_earlier_life_is_fetched_anew(
 
     assert (await download.finished()).path.read_bytes() == content
     assert again.opens == [2_000_000, 0]
+
+
+async def test_a_finished_file_that_only_lacks_its_name_needs_no_source(
+    downloads: Downloads, artifacts: Artifacts, content: bytes
+) -> None:
+    """A crash between the last byte and the rename."""
+    opener = Opener(content, [Script(cut=len(content) - 1), Script(error=SourceUnavailable("fake", "down"))])
+    await collect_until_error(downloads.join(opener.wanted()))
+    (partial,) = [path for path in artifacts.partials.iterdir() if not path.suffix]
+    with partial.open("ab") as file:
+        file.write(content[-1:])
+
+    again = Opener(content)
+    assert await collect(downloads.join(again.wanted())) == content
+
+    assert again.opens == []
+
+
+async def test_a_range_refused_on_resuming_an_earlier_life_begins_anew(downloads: Downloads, content: bytes) -> None:
+    down = Script(error=SourceUnavailable("fake", "down"))
+    await collect_until_error(downloads.join(Opener(content, [Script(cut=2_000_000), down]).wanted()))
+
+    again = Opener(content, [Script(error=SourceNonsense("fake", "416")), Script()])
+
+    assert await collect(downloads.join(again.wanted())) == content
+    assert again.opens == [2_000_000, 0]
+
+
+async def test_a_beginning_of_unknown_size_is_not_resumed_in_another_life(downloads: Downloads, content: bytes) -> None:
+    """It may be whole already, and nothing comes after the end."""
+    down = Script(error=SourceUnavailable("fake", "down"))
+    opener = Opener(content, [Script(size=None, cut=2_000_000), down])
+    await collect_until_error(downloads.join(opener.wanted(size=None)))
+
+    again = Opener(content)
+
+    assert await collect(downloads.join(again.wanted(size=None))) == content
+    assert again.opens == [0]
+
+
+async def test_a_file_gone_in_the_middle_leaves_nothing(
+    downloads: Downloads, artifacts: Artifacts, content: bytes
+) -> None:
+    opener = Opener(content, [Script(cut=2_000_000), Script(error=FileGone("fake", "demo"))])
+
+    _, error = await collect_until_error(downloads.join(opener.wanted()))
+
+    assert isinstance(error, FileGone)
+    assert list(artifacts.partials.iterdir()) == []
+
+
+async def test_a_range_of_somewhere_else_is_nonsense(downloads: Downloads, content: bytes) -> None:
+    opener = Opener(content, [Script(cut=1_000_000), Script(shift=5)])
+
+    _, error = await collect_until_error(downloads.join(opener.wanted()))
+
+    assert isinstance(error, SourceNonsense)
+
+
+async def test_an_empty_file_ends_at_once(downloads: Downloads) -> None:
+    download = downloads.join(Opener(b"").wanted())
+
+    assert await collect(download) == b""
+    assert (await download.finished()).size == 0
+
+
+async def test_a_source_that_asks_to_be_left_alone_for_long_ends_the_readers(
+    downloads: Downloads, content: bytes
+) -> None:
+    busy = Script(error=SourceUnavailable("fake", "429", retry_after=600))
+    opener = Opener(content, [Script(cut=1_000_000), busy, Script()])
+
+    _, error = await collect_until_error(downloads.join(opener.wanted()))
+
+    assert isinstance(error, SourceUnavailable)
+    assert opener.opens == [0, 1_000_000]
+
+
+async def test_a_source_whose_file_changes_all_the_time_is_given_up(downloads: Downloads, content: bytes) -> None:
+    scripts = [Script(cut=1_000_000 + number, etag=f'"{number}"') for number in range(30)]
+
+    _, error = await collect_until_error(downloads.join(Opener(content, scripts).wanted(key="opaque", hashes={})))
+
+    assert isinstance(error, SourceUnavailable)

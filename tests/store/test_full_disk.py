@@ -130,6 +130,7 @@ async def test_a_folder_that_cannot_be_written_costs_the_cache_not_the_file(
     downloads: Downloads, artifacts: Artifacts
 ) -> None:
     await asyncio.to_thread(artifacts.partials.rmdir)
+    await asyncio.to_thread(artifacts.partials.touch)
     download = downloads.join(Opener(CONTENT).wanted())
 
     async with aclosing(download.read()) as chunks:
