@@ -6,6 +6,7 @@ service's protocol in `azure_account.py`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 
@@ -19,7 +20,8 @@ from proxy.sources.azure_look import find
 from proxy.sources.azure_sweep import Sweep, read_token
 from proxy.sources.base import Body, Listing
 
-_PARTIAL, _OK = 206, 200
+_OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
+_CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,19})-\d{1,19}|\*)/(?:(\d{1,19})|\*)")
 _METADATA = "x-ms-meta-"
 
 
@@ -49,20 +51,21 @@ class AzureBlob:
         headers = {"Range": f"bytes={start}-{'' if end is None else end - 1}"} if start or end is not None else {}
         if file.etag:
             headers["If-Match"] = f'"{file.etag}"'
-        async with self.account.request(
-            "GET", file.url, headers=headers, expect=(_OK, _PARTIAL), bulk=True
-        ) as response:
-            begins, size = _extent(response.status, response.headers)
+        expect = (_OK, _PARTIAL, _UNSATISFIABLE) if "Range" in headers else (_OK,)
+        async with self.account.request("GET", file.url, headers=headers, expect=expect, bulk=True) as response:
+            first, size = _extent(response.status, response.headers)
             etag = response.headers.get("ETag", "").strip('"') or None
-            if file.etag and etag and etag != file.etag:
+            is_past_end = response.status == _UNSATISFIABLE
+            if (file.etag and etag and etag != file.etag) or (is_past_end and size not in {None, start}):
                 raise FileGone(self.name, file.filename)
-            if begins is None or begins not in {0, start}:
+            if first not in {0, start} and not is_past_end:
                 raise SourceNonsense(
                     self.name,
                     f"it sent another part of {file.filename} than was asked for",
                     remedy="check that no proxy on the way changes ranges",
                 )
-            yield Body(self.account.stream(response), begins, size, etag)
+            chunks = _nothing() if is_past_end else self.account.stream(response)
+            yield Body(chunks, start if is_past_end else first or 0, size, file.etag or etag)
 
     async def read_metadata(self, file: File) -> bytes | None:  # noqa: ARG002 - the protocol's
         """Give nothing: core metadata is read out of the wheel, which cannot disagree with itself."""
@@ -95,14 +98,18 @@ class AzureBlob:
         return msgspec.structs.replace(file, hashes={**file.hashes, "sha256": sha256}, etag=etag)
 
 
+async def _nothing() -> AsyncIterator[bytes]:
+    """Give no bytes: there are none behind the last one."""
+    return
+    yield b""
+
+
 def _extent(status: int, headers: Mapping[str, str]) -> tuple[int | None, int | None]:
-    """Give the first byte's offset (`None`: not told) and the whole size. Source: RFC 9110 §14.4."""
-    if status != _PARTIAL:
+    """Give the first byte's offset and the whole size; `None`: not told. Source: RFC 9110 §14.4."""
+    if status == _OK:
         length = headers.get("Content-Length", "")
         return 0, int(length) if length.isdecimal() else None
-    unit, _, rest = headers.get("Content-Range", "").partition(" ")
-    first, _, _ = rest.partition("-")
-    size = rest.rpartition("/")[2]
-    if unit != "bytes" or not first.isdecimal():
+    said = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", "").strip())
+    if said is None:
         return None, None
-    return int(first), int(size) if size.isdecimal() else None
+    return int(said[1]) if said[1] else None, int(said[2]) if said[2] else None

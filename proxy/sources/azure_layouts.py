@@ -20,13 +20,13 @@ from proxy.simple.filename import normalize, parse
 from proxy.simple.model import File, NormalizedName
 from proxy.simple.tolerance import clean_requires_python, clean_sha256, clean_upload_time
 from proxy.sources.azure_listing import Blob
+from proxy.sources.listed import is_skipped
 
 TREES = ("", "web/")
 """Where in a container the tree of a mirroring tool begins."""
 AZURE_ML = "Environment/azureml-private-packages/"
 """Where Azure ML keeps private wheels, in the container that belongs to a workspace."""
 
-_ODD_PATH = re.compile(r"\\|(?:^|/)\.{1,2}/|[\x00-\x1f\x7f]")
 _PAGES = (
     # The page that clients would see first: it is filtered as the mirror's owner wants it.
     (re.compile(r"simple/(?:[^/]/)?([^/]+)/index\.v1_json"), "index.v1_json"),
@@ -79,14 +79,15 @@ def as_folder(prefix: str) -> str:
 def read_file(blob: Blob) -> tuple[NormalizedName, File] | None:
     """Give a blob as a file and its project; `None` where it is no distribution, or an empty one.
 
-    Names that a path could be escaped by (`..`, backslashes, control characters) are passed over.
+    Names that a path could be escaped by (`..`, backslashes, control characters) are passed over, as are hidden ones.
     """
     name = blob.name
     if not blob.size or blob.is_folder:
         return None
     folder, slash, filename = name.rpartition("/")
     distribution = parse(filename)
-    if distribution is None or (slash and _ODD_PATH.search(folder + slash)):
+    # Folders that are hidden, or are `..`, are nobody's business.
+    if distribution is None or is_skipped(filename) or (slash and any(map(_is_odd, folder.split("/")))):
         return None
     said = blob.metadata
     sha256 = clean_sha256(said["sha256"]) if "sha256" in said else None
@@ -155,6 +156,10 @@ def read_date(text: str) -> str | None:
     if len(text) != _HTTP_DATE or month is None:
         return None
     return clean_upload_time(f"{text[12:16]}-{month}-{text[5:7]}T{text[17:25]}Z")
+
+
+def _is_odd(segment: str) -> bool:
+    return "\\" in segment or is_skipped(segment)
 
 
 def _depth(file: File) -> tuple[int, str]:

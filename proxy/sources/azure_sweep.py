@@ -75,7 +75,9 @@ class Sweep:
         listed: dict[NormalizedName, tuple[File, ...]] = {}
         for number, (project, files) in enumerate(projects.items()):
             if files:
-                listed[project] = each_once(files)
+                now, then = each_once(files), known.projects.get(project) if known is not None else None
+                # The very same object says to the layers above that nothing changed.
+                listed[project] = then if then is not None and then == now else now
             if number % _TURN == 0:
                 await asyncio.sleep(0)
         shape = await shape_of(self._root, listed, {page.tree for page in pages.values()})
