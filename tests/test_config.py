@@ -75,6 +75,15 @@ def test_the_cache_is_in_the_folder_that_the_desktop_standard_names(monkeypatch:
     assert embedded_default().cache.directory == Path("/var/tmp/caches/wheelgate")  # noqa: S108 - as above
 
 
+def test_without_a_home_directory_the_cache_must_be_named(monkeypatch: pytest.MonkeyPatch, write: Write) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    monkeypatch.setenv("HOME", "~")
+
+    assert "HOME" in problems(write(SMALLEST))["cache.directory"]
+    assert load(write('cache.directory = "/var/cache/wheelgate"' + SMALLEST))
+    assert "home" in problems(write('cache.directory = "~/cache"' + SMALLEST))["cache.directory"]
+
+
 def test_a_configuration_is_looked_for_where_it_was_named_then_in_the_environment_then_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
