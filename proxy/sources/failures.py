@@ -8,6 +8,7 @@ from pathlib import Path
 import aiohttp
 
 from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnavailable
+from proxy.sources.authorisation import Authorisation
 from proxy.sources.outside import AuthoritiesUnreadable
 from proxy.sources.redirects import redacted
 
@@ -18,14 +19,12 @@ class Passing(SourceUnavailable):
     """A failure that may be over in a moment, so that the same question is worth asking again."""
 
 
-def translate(  # noqa: C901, PLR0911 - one table, read from top to bottom
+def translate(
     error: Exception, *, source: str, url: object, timeout: float, ca_file: Path | None = None
 ) -> SourceError:
     """Give our error for one of aiohttp's, met while `url` was asked or its answer was read."""
     place = redacted(str(url))
     match error:
-        case aiohttp.ClientConnectorCertificateError() | aiohttp.ClientConnectorSSLError() | aiohttp.ClientSSLError():
-            return _untrusted(error, source=source, place=place, ca_file=ca_file)
         case AuthoritiesUnreadable():
             return SourceUnavailable(
                 source,
@@ -42,22 +41,8 @@ def translate(  # noqa: C901, PLR0911 - one table, read from top to bottom
             return proxy_wants_a_password(source)
         case aiohttp.ClientHttpProxyError(status=status):
             return Passing(source, f"the proxy answered {status} to a tunnel to {place}", remedy=_PROXY_REMEDY)
-        case aiohttp.ClientProxyConnectionError():
-            return Passing(source, f"the proxy on the way to {place} cannot be reached", remedy=_PROXY_REMEDY)
-        case aiohttp.ClientConnectorDNSError(host=host):
-            return Passing(
-                source,
-                f"no address for the host {host}",
-                remedy="check the host name in the source's `url` and the name service of this machine; "
-                "behind a proxy set HTTPS_PROXY",
-            )
-        case aiohttp.ClientConnectorError(host=host, port=port, os_error=cause):
-            why = _strerror(cause)
-            return Passing(
-                source,
-                f"no connection to {host}:{port}: {why}",
-                remedy="check that the source is up, and that a firewall or a proxy (HTTPS_PROXY) lets us through",
-            )
+        case aiohttp.ClientConnectorError():
+            return _unreachable(error, source=source, place=place, ca_file=ca_file)
         case aiohttp.ClientPayloadError():
             return Passing(source, f"the answer from {place} broke off before its end", remedy=_ASK_AGAIN)
         case aiohttp.ServerDisconnectedError() | aiohttp.ClientOSError() | ConnectionError():
@@ -77,13 +62,56 @@ def proxy_wants_a_password(source: str) -> SourceRefused:
     )
 
 
+def refusal(source: str, url: object, what: str, authorisation: Authorisation | None) -> SourceRefused:
+    """Give the error for a credential that is not accepted at `url`, or that is missing there."""
+    place = redacted(str(url))
+    if authorisation is None:
+        remedy = f"no connection covers {place}: configure one whose `target` does"
+    else:
+        remedy = f"check that {authorisation.connection or 'the credential'} is valid, not expired, and may read it"
+    return SourceRefused(source, f"{what} at {place}", remedy=remedy)
+
+
 _ASK_AGAIN = "asked again by itself; if it stays, look at the source's own health and at proxies on the way"
 _PROXY_REMEDY = "check HTTPS_PROXY, or name the host in NO_PROXY"
 
 
-def _untrusted(error: Exception, *, source: str, place: str, ca_file: Path | None) -> SourceUnavailable:
-    cause = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    why = getattr(cause, "verify_message", "") or getattr(cause, "reason", "") or type(cause).__name__
+def _unreachable(
+    error: aiohttp.ClientConnectorError, *, source: str, place: str, ca_file: Path | None
+) -> SourceUnavailable:
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return _untrusted(error, source=source, place=place, ca_file=ca_file)
+        case aiohttp.ClientConnectorSSLError() | aiohttp.ClientSSLError():
+            why = getattr(error.os_error, "reason", None) or type(error.os_error).__name__
+            return SourceUnavailable(
+                source,
+                f"no TLS connection to {place}: {why}",
+                remedy="check the scheme and the port of the source's `url`, and what TLS versions it speaks",
+            )
+        case aiohttp.ClientProxyConnectionError():
+            return Passing(source, f"the proxy on the way to {place} cannot be reached", remedy=_PROXY_REMEDY)
+        case aiohttp.ClientConnectorDNSError():
+            return Passing(
+                source,
+                f"no address for the host {error.host}",
+                remedy="check the host name in the source's `url` and the name service of this machine; "
+                "behind a proxy set HTTPS_PROXY",
+            )
+        case _:
+            why = _strerror(error.os_error)
+            return Passing(
+                source,
+                f"no connection to {error.host}:{error.port}: {why}",
+                remedy="check that the source is up, and that a firewall or a proxy (HTTPS_PROXY) lets us through",
+            )
+
+
+def _untrusted(
+    error: aiohttp.ClientConnectorCertificateError, *, source: str, place: str, ca_file: Path | None
+) -> SourceUnavailable:
+    cause = error.certificate_error
+    why = getattr(cause, "verify_message", "") or type(cause).__name__
     if ca_file is None:
         remedy = "set the source's `ca_file` (or SSL_CERT_FILE) to the company's certificate authority, in PEM"
     else:

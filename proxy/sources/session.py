@@ -3,7 +3,7 @@
 A request goes through these steps, and an error leaves them only as a `SourceError`:
 
 1. the source is not asked at all while it wants to be left alone (`throttle.py`);
-2. the number of its connections is capped, and downloads never take all of them;
+2. the number of its connections is capped, and downloads never keep pages waiting;
 3. redirects are followed by hand (`redirects.py`), and the credential is decided anew for each hop,
    so a header never leaves the place it is meant for;
 4. a refusal re-reads the credential and asks once more;
@@ -28,10 +28,10 @@ import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 from yarl import URL
 
-from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnavailable
+from proxy.errors import SourceError, SourceNonsense, SourceUnavailable
 from proxy.sources.authorisation import Authorisation, Credentials, NoCredentials
 from proxy.sources.base import CHUNK
-from proxy.sources.failures import Passing, proxy_wants_a_password, translate
+from proxy.sources.failures import Passing, proxy_wants_a_password, refusal, translate
 from proxy.sources.outside import find_proxy, make_ssl_context
 from proxy.sources.redirects import (
     MAX_HOPS,
@@ -158,7 +158,10 @@ class Upstream:
         proxy: str | None = None,
         patience: float = PATIENCE,
     ) -> None:
-        """Store the settings of source `name`; `timeout` is seconds of silence, never of a whole download."""
+        """Store the settings of source `name`; `timeout` is seconds of silence, never of a whole download.
+
+        At most `max_connections` questions are on their way at once; four times as many downloads may run.
+        """
         self.name = name
         self.allow_http = allow_http
         self.timeout = timeout
@@ -175,8 +178,8 @@ class Upstream:
         }
         self._throttle = Throttle(name, clock=session.clock)
         self._slots = asyncio.Semaphore(max_connections)
-        # Long downloads leave a quarter of the connections to pages.
-        self._bulk_slots = asyncio.Semaphore(max(1, max_connections * 3 // 4))
+        # A download is no question any more once it runs: long ones must not keep pages, or small files, waiting.
+        self._downloads = asyncio.Semaphore(4 * max_connections)
 
     def get(
         self,
@@ -190,7 +193,7 @@ class Upstream:
         """Ask for `url`; entering waits for the answer's headers.
 
         A status in `expect` is given back, every other one is an error. `bulk` is for the bytes of files:
-        as they are, without a content coding, and never on all connections at once. `anonymous` asks as a
+        as they are, without a content coding, and not counted as a question once they come. `anonymous` asks as a
         stranger would. Errors while the answer is read inside the block are translated too.
 
         Raises: SourceError.
@@ -263,11 +266,11 @@ class Upstream:
             reraise=True,
         )
         try:
-            async with asyncio.timeout(self._patience):
+            async with asyncio.timeout(self._patience), AsyncExitStack() as opening:
                 self._throttle.check()
                 if ask.bulk:
-                    await slots.enter_async_context(self._bulk_slots)
-                await slots.enter_async_context(self._slots)
+                    await slots.enter_async_context(self._downloads)
+                await (opening if ask.bulk else slots).enter_async_context(self._slots)
                 return await retrying(self._follow, ask)
         except TimeoutError as error:
             raise SourceUnavailable(
@@ -321,7 +324,7 @@ class Upstream:
             what = f"the redirect of {where}" if coming_from else f"the URL {where}"
             raise SourceNonsense(self.name, f"{what} is not followed: {why}", remedy="check the source's `url`")
         if coming_from is not None and is_sign_in(url, coming_from=coming_from):
-            raise self._refusal(coming_from, "it answered with a sign-in page", None)
+            raise refusal(self.name, coming_from, "it answered with a sign-in page", None)
         return url
 
     async def _send(self, ask: _Ask, url: URL, *, abroad: bool) -> tuple[aiohttp.ClientResponse, Authorisation | None]:
@@ -332,6 +335,8 @@ class Upstream:
             headers = {name: value for name, value in headers.items() if name.lower() in _TRAVELLING}
         if authorisation is not None:
             headers |= authorisation.headers
+        # A page that stops in the middle must become an error within a client's patience too.
+        silence = self.timeout if ask.bulk else min(self.timeout, self._patience)
         start = time.monotonic()
         outcome: int | str = "error"
         try:
@@ -344,7 +349,7 @@ class Upstream:
                 auto_decompress=not ask.bulk,
                 proxy=find_proxy(url, self.proxy),
                 ssl=await self._session.trust(self.ca_file) if url.scheme == "https" else True,
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeout, sock_read=self.timeout),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=self.timeout, sock_read=silence),
             )
             outcome = response.status
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
@@ -373,9 +378,9 @@ class Upstream:
         if status == _PROXY_AUTH:
             raise proxy_wants_a_password(self.name)
         if status in _REFUSALS:
-            raise self._refusal(url, f"it answered {status}", authorisation)
+            raise refusal(self.name, url, f"it answered {status}", authorisation)
         if status == _NON_AUTHORITATIVE:
-            raise self._refusal(url, "it answered with a sign-in page", authorisation)
+            raise refusal(self.name, url, "it answered with a sign-in page", authorisation)
         if status >= 500:  # noqa: PLR2004 - server errors
             if speaks_of_quota(await self._glance(response)):
                 self._throttle.pause(UNSAID)
@@ -388,10 +393,3 @@ class Upstream:
             return await response.content.read(1 << 14)
         except (aiohttp.ClientError, TimeoutError):
             return b""
-
-    def _refusal(self, url: URL, what: str, authorisation: Authorisation | None) -> SourceRefused:
-        if authorisation is None:
-            remedy = f"no connection covers {redacted(url)}: configure one whose `target` does"
-        else:
-            remedy = f"check that {authorisation.connection or 'the credential'} is valid, not expired, and may read it"
-        return SourceRefused(self.name, f"{what} at {redacted(url)}", remedy=remedy)

@@ -81,6 +81,7 @@ class SimpleIndex:
             if response.status in _ABSENT:
                 return None
             if response.status == _NOT_MODIFIED:
+                self._doubt.is_served(url)
                 return Unchanged()
             if response.status != _UNAUTHORIZED:
                 answer = await self._read_page(response, project, known)

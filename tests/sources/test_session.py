@@ -454,21 +454,41 @@ async def test_an_error_of_the_reader_is_left_alone(upstream: Upstream, index: F
             raise OSError("disk full")
 
 
-async def test_connections_are_capped_and_downloads_leave_room_for_pages(session: Session, index: FakeIndex) -> None:
-    upstream = Upstream(session, name="feed", max_connections=4)
+async def test_downloads_are_capped_and_never_keep_pages_waiting(session: Session, index: FakeIndex) -> None:
+    upstream = Upstream(session, name="feed", max_connections=1)
     index.has("big-1.0-py3-none-any.whl", content=bytes(1000))
     index.stall_after("big-1.0-py3-none-any.whl", 10)
     url = index.file_url("big-1.0-py3-none-any.whl")
 
     downloads = [asyncio.create_task(fetch(upstream, url, bulk=True)) for _ in range(10)]
-    await index.until(lambda it: it.open_files >= 3)
+    await index.until(lambda it: it.open_files >= 4)
     await fetch(upstream, f"{index.url}bar/")
 
-    assert index.open_files == 3
-    index.truth_for("big-1.0-py3-none-any.whl")
+    assert index.open_files == 4
     for download in downloads:
         download.cancel()
     await asyncio.gather(*downloads, return_exceptions=True)
+
+
+async def test_pages_are_capped(session: Session, index: FakeIndex) -> None:
+    upstream = Upstream(session, name="feed", max_connections=2)
+    index.delay = 0.1
+
+    questions = [asyncio.create_task(fetch(upstream, f"{index.url}bar/")) for _ in range(4)]
+    await index.until(lambda it: len(it.requests) >= 2)
+    asked_at_first = len(index.requests)
+    await asyncio.gather(*questions)
+
+    assert (asked_at_first, len(index.requests)) == (2, 4)
+
+
+async def test_no_tls_where_it_was_expected_is_told_from_a_bad_certificate(
+    upstream: Upstream, index: FakeIndex
+) -> None:
+    error = await fail(upstream, index.url.replace("http:", "https:"))
+
+    assert isinstance(error, SourceUnavailable)
+    assert "no TLS connection" in error.reason
 
 
 async def test_one_who_leaves_frees_the_connection(session: Session, index: FakeIndex) -> None:
