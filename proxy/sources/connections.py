@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Protocol
-from urllib.parse import quote
+from urllib.parse import parse_qs, quote
 
 from proxy.errors import SourceError, SourceRefused
 from proxy.rules.credentials import is_azure_devops
@@ -133,8 +133,15 @@ class SignatureCredential:
         return await self._reader.refused()
 
     async def describe(self) -> Standing:
-        """Say that it is one."""
-        return await _standing(self._label, "shared access signature", self._reader, self._expires)
+        """Say that it is one, and until when it is signed."""
+        what = "shared access signature"
+        try:
+            query = (await self._reader.read()).reveal()
+        except SourceError as error:
+            return Standing(self._label, what, self._expires, error)
+        # Source: "Create a service SAS", `se` (signed expiry).
+        signed = parse_qs(query.strip().lstrip("?&")).get("se", [""])[0]
+        return Standing(self._label, what, parse_time(signed) or self._expires)
 
 
 class IdentityCredential:
@@ -205,6 +212,15 @@ class MissingCredential:
     async def describe(self) -> Standing:
         """Say why."""
         return Standing(self._label, "unreadable", problem=self._make())
+
+
+def parse_time(text: str) -> float | None:
+    """Give a time of Azure's as epoch seconds; UTC where it names no zone; `None` where it is none."""
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
 
 
 async def _standing(label: str, what: str, reader: SecretReader, expires: float | None) -> Standing:

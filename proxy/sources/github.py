@@ -161,16 +161,18 @@ class GitHubReleases:
         if known is not None and known.etag:
             headers["If-None-Match"] = known.etag
         async with self._upstream.get(url, headers=headers, expect=_TOLD) as response:
+            following = response.links.get("next")
+            next_url = None if following is None else str(following["url"])
             if response.status == 304 and known is not None:  # noqa: PLR2004 - not modified
-                return known
+                # The same page may have got a successor.
+                return msgspec.structs.replace(known, next_url=next_url) if next_url else known
             body = await self._upstream.read(response, limit=_LARGEST)
             if response.status != 200:  # noqa: PLR2004 - OK
                 raise self._refusal(repository, response, _message_of(body))
-            following = response.links.get("next")
             return _Page(
                 url=url,
                 etag=response.headers.get("ETag", ""),
-                next_url=None if following is None else str(following["url"]),
+                next_url=next_url,
                 files=tuple(self._files(repository, self._decode(repository, body))),
             )
 

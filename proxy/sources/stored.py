@@ -11,7 +11,6 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
@@ -31,6 +30,7 @@ from proxy.sources.connections import (
     MissingCredential,
     OpenCredential,
     SignatureCredential,
+    parse_time,
 )
 from proxy.sources.identity import Tokens
 from proxy.sources.secrets import HeldSecret
@@ -104,7 +104,7 @@ def parse_stored(answer: Resource, *, listed: Resource) -> StoredConnection:
         secret=Secret(secret) if secret else None,
         username=found.get("username"),
         client_id=found.get("clientid"),
-        expires=_parse_time(said.expiry_time or before.expiry_time),
+        expires=parse_time(said.expiry_time or before.expiry_time or ""),
     )
 
 
@@ -156,13 +156,3 @@ def _credentials(said: Properties, kind: str) -> dict[str, str]:
 def _plain(text: str | None) -> str:
     """Fold the spellings of an open enumeration: `PythonFeed`, `python_feed`."""
     return (text or "").replace("_", "").lower()
-
-
-def _parse_time(text: str | None) -> float | None:
-    if not text:
-        return None
-    try:
-        time = datetime.fromisoformat(text)
-    except ValueError:
-        return None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()

@@ -151,17 +151,18 @@ class FakeGitHub:
         shown = repository.releases[(page - 1) * size : page * size]
         body = json.dumps([self._describe(name, release) for release in shown]).encode()
         etag = f'W/"{hashlib.sha256(body).hexdigest()}"'
-        # A conditional request that is answered with 304, and was authorised, is not counted.
-        if request.headers.get("If-None-Match") == etag:
-            return self._limited(web.Response(status=304, headers={"ETag": etag}), counts=False)
         answer = web.Response(body=body, content_type="application/json", headers={"ETag": etag})
+        # A conditional request that is answered with 304, and was authorised, is not counted.
+        is_known = request.headers.get("If-None-Match") == etag
+        if is_known:
+            answer = web.Response(status=304, headers={"ETag": etag})
         if page * size < len(repository.releases):
             here = f"{self.url}{request.path.removeprefix(self._prefix)}?per_page={request.query['per_page']}"
             last = -(-len(repository.releases) // size)
             answer.headers["Link"] = f'<{here}&page={page + 1}>; rel="next", <{here}&page={last}>; rel="last"'
         elif self.foreign_link is not None:
             answer.headers["Link"] = f'<{self.foreign_link}>; rel="next"'
-        return self._limited(answer)
+        return self._limited(answer, counts=not is_known)
 
     def _describe(self, repository: str, release: Release) -> dict[str, Any]:
         return {

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from hypothesis import given
 from hypothesis import strategies as st
 from yarl import URL
 
-from proxy.rules.credentials import covers
+from proxy.rules.credentials import choose, covers
 
 LABEL = st.text(alphabet="abcxyz019-", min_size=1, max_size=6).filter(lambda text: text.strip("-") == text)
 HOSTS = st.lists(LABEL, min_size=1, max_size=3).map(".".join)
@@ -75,6 +76,28 @@ def test_noise_in_a_path_never_escapes_a_target(segment: str, noise: str) -> Non
 @given(target=NOISE, url=NOISE)
 def test_nonsense_is_never_covered(target: str, url: str) -> None:
     assert covers(target, url) is None
+
+
+@dataclass(frozen=True)
+class Held:
+    target: str
+    configured: bool
+
+
+@given(place=PLACES, path=PATHS, lengths=st.lists(st.tuples(st.integers(0, 5), st.booleans()), max_size=6))
+def test_what_is_chosen_covers_and_nothing_covers_better(
+    place: tuple[str, str, str], path: str, lengths: list[tuple[int, bool]]
+) -> None:
+    root = "{}://{}{}".format(*place)
+    segments = path.split("/")
+    held = [Held(root + "/".join(segments[: length + 1]), configured) for length, configured in lengths]
+
+    chosen = choose(root + path, held)
+
+    ranks = [(covers(one.target, root + path), one.configured) for one in held]
+    assert (chosen is None) is (not held)
+    if chosen is not None:
+        assert (covers(chosen.target, root + path), chosen.configured) == max(ranks)
 
 
 @given(organisation=LABEL, path=PATHS, suffix=PATHS)

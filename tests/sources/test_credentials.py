@@ -3,6 +3,7 @@ from __future__ import annotations
 import base64
 import time
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ from proxy.config import values
 from proxy.config.models import Connection
 from proxy.errors import SourceRefused, SourceUnavailable
 from proxy.secret import Secret
-from proxy.sources.connections import BasicCredential, Standing
+from proxy.sources.connections import BasicCredential, SignatureCredential, Standing
 from proxy.sources.credentials import ConnectionCredentials, Keyring, keyring_of
-from proxy.sources.secrets import HeldSecret
+from proxy.sources.secrets import EnvironmentSecret, HeldSecret
 from proxy.sources.session import Session, Upstream
 from tests.fakes.identity import FakeTokens
 from tests.fakes.key_vault import FakeKeyVault
@@ -284,6 +285,28 @@ async def test_a_credential_is_described_without_being_shown(
     assert "NOT_SET" in said["f"].judge(0)
     assert said["g"] is None
     assert "p@t" not in repr(said)
+
+
+@pytest.mark.parametrize(
+    ("signature", "words"),
+    [
+        ("?sv=1&se=2026-06-10T00%3A00%3A00Z&sig=x", "shared access signature expires soon, on 2026-06-10"),
+        ("sv=1&se=2026-05-01&sig=x", "shared access signature expired on 2026-05-01"),
+        ("sv=1&sig=x", ""),
+    ],
+)
+async def test_a_signature_says_itself_when_it_ends(signature: str, words: str) -> None:
+    standing = await SignatureCredential("connection one", HeldSecret(Secret(signature))).describe()
+
+    assert standing.judge(datetime(2026, 6, 1, tzinfo=UTC).timestamp()) == words
+
+
+async def test_a_signature_that_cannot_be_read_is_described_as_such(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NOT_SET", raising=False)
+
+    standing = await SignatureCredential("connection one", EnvironmentSecret("NOT_SET", owner="x")).describe()
+
+    assert "NOT_SET" in standing.judge(0)
 
 
 async def test_an_identity_without_tokens_is_described_as_such(session: Session, identities: Identities) -> None:

@@ -137,6 +137,19 @@ async def test_nothing_new_gives_the_same_listing_and_costs_no_quota(
     assert github.remaining == before
 
 
+async def test_a_page_that_has_not_changed_may_have_got_a_successor(source: GitHubReleases, github: FakeGitHub) -> None:
+    """A release of an old tag is listed last, although it is new."""
+    github.largest_page = 1
+    github.release(REPOSITORY, "v1", {WHEEL: b"wheel"})
+    first = await source.list(None)
+    old = github.release(REPOSITORY, "v0", {"acme_model-0.1-py3-none-any.whl": b"x"})
+    github.repositories[REPOSITORY].releases.sort(key=lambda release: release is old)
+
+    second = await source.list(first)
+
+    assert [file.version for file in second.projects[ACME]] == ["0.1", "1.0"]
+
+
 async def test_a_restart_costs_no_quota_either(
     source: GitHubReleases, github: FakeGitHub, session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
