@@ -10,6 +10,7 @@ None              nothing
 from __future__ import annotations
 
 import base64
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -48,7 +49,7 @@ class Standing:
         if self.expires is None or self.expires - now > SOON:
             return ""
         verb = "expired on" if self.expires <= now else "expires soon, on"
-        return f"{self.what} {verb} {datetime.fromtimestamp(self.expires, UTC):%Y-%m-%d}"
+        return f"{self.what} {verb} {_day(self.expires)}"
 
 
 class Credential(Protocol):
@@ -94,15 +95,19 @@ class BasicCredential:
     async def authorise(self, url: str, *, prefer_bearer: bool) -> Authorisation:  # noqa: ARG002 - the protocol's
         """Give the header."""
         secret = (await self._reader.read()).reveal()
+        label = self._label
+        if self._expires is not None and self._expires <= time.time():
+            # It is tried all the same; if it is refused, the reader of the error knows why.
+            label = f"{label} (expired on {_day(self._expires)})"
         if self._username is None and prefer_bearer:
-            return _bearer(secret, self._label)
+            return _bearer(secret, label)
         if self._username is not None and ":" in self._username:
             raise SourceRefused(
                 self._label,
                 f"the user name of {self._label} has a colon, which Basic authentication cannot carry",
                 remedy="correct `username`; a token needs none, with auth_type PAT",
             )
-        return _basic(_ANY_USER if self._username is None else self._username, secret, self._label)
+        return _basic(_ANY_USER if self._username is None else self._username, secret, label)
 
     async def refused(self) -> bool:
         """Read the password again."""
@@ -214,13 +219,17 @@ class MissingCredential:
         return Standing(self._label, "unreadable", problem=self._make())
 
 
+def _day(seconds: float) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
+
+
 def parse_time(text: str) -> float | None:
     """Give a time of Azure's as epoch seconds; UTC where it names no zone; `None` where it is none."""
     try:
-        time = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return (time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp()
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
 
 
 async def _standing(label: str, what: str, reader: SecretReader, expires: float | None) -> Standing:

@@ -22,7 +22,7 @@ from proxy.config.models import Workspace
 from proxy.config.values import IdentityCredential as Identity
 from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnavailable
 from proxy.rules.credentials import covers
-from proxy.sources.connections import Held
+from proxy.sources.connections import SOON, Held
 from proxy.sources.identity import BearerOf, Tokens
 from proxy.sources.rereading import Rereading
 from proxy.sources.session import Session, Upstream
@@ -144,6 +144,9 @@ class WorkspaceConnections:
             held_of(connection, workspace=self.name, tokens_of=self._tokens_of) for connection in stored.values()
         )
         log.info("workspace read", workspace=self.name, connections=len(self.held))
+        for name, connection in stored.items():
+            if connection.expires is not None and connection.expires < time.time() + SOON:
+                log.warning("connection expires soon, or has", workspace=self.name, connection=name)
         return True
 
     async def _list(self) -> AsyncIterator[Resource]:

@@ -463,6 +463,20 @@ async def test_the_end_of_a_stored_token_is_told(
     assert standing.judge(datetime(2026, 6, 1, tzinfo=UTC).timestamp()) == words
 
 
+async def test_a_refusal_of_an_expired_token_says_that_it_is(
+    keyring: Keyring, workspace: WorkspaceConnections, management: FakeManagement, session: Session
+) -> None:
+    management.has_pat("my-feed", management.url, "x", expiryTime="2026-01-01T00:00:00Z")
+    await workspace.read()
+    upstream = Upstream(session, name="team", credentials=keyring.for_source("team"))
+
+    with pytest.raises(SourceRefused) as caught:
+        async with upstream.get(f"{management.url}/simple/bar/"):
+            pass
+
+    assert "connection my-feed of workspace research (expired on 2026-01-01)" in caught.value.remedy
+
+
 async def test_no_secret_is_in_what_a_workspace_shows(
     workspace: WorkspaceConnections, management: FakeManagement
 ) -> None:
