@@ -17,7 +17,7 @@ from proxy.errors import ConfigurationInvalid
 from proxy.explanation import Explained, Explanation
 
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - recognised here, not listened at
-_IN_A_PIPE = 200
+_IN_A_PIPE = 1000
 """Columns where there is no terminal: a row stays one line, so that grep finds it whole."""
 _AGES = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 

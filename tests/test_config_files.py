@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tomllib
 from collections.abc import Iterator
+from copy import deepcopy
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -95,8 +96,9 @@ def report(document: dict[str, Any]) -> list[Problem]:
 
 @pytest.mark.parametrize("junk", JUNK, ids=repr)
 def test_whatever_stands_in_a_place_there_is_a_report_and_never_another_error(junk: object) -> None:
-    for path in places(tomllib.loads(switched_on(ANNOTATED))):
-        document: Any = tomllib.loads(switched_on(ANNOTATED))
+    everything = tomllib.loads(switched_on(ANNOTATED))
+    for path in places(everything):
+        document: Any = deepcopy(everything)
         *parents, last = path
         table = document
         for key in parents:

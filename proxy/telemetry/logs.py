@@ -95,7 +95,9 @@ class _Foreign(logging.Handler):
 
 
 def _scrub_event(_logger: WrappedLogger, _method: str, event: EventDict) -> EventDict:
-    return {key: _scrub_field(key, value) for key, value in event.items()}
+    # What is the same in every line comes first, so that a person finds her way in JSON too.
+    first = {key: event[key] for key in ("timestamp", "level", "event") if key in event}
+    return {key: _scrub_field(key, value) for key, value in {**first, **event}.items()}
 
 
 def _scrub_field(key: str, value: object) -> Any:  # noqa: ANN401 - of the value's own type, or text
