@@ -14,7 +14,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -60,9 +60,12 @@ class PipIndex:
 class PipSettings:
     """Reads pip's settings once, when first needed, and again when its credential is refused."""
 
-    def __init__(self, *, interpreters: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, *, interpreters: Sequence[str] | None = None, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         """Ask the first of `interpreters` that has pip: by default this one, then those on the path."""
         self._interpreters = interpreters
+        self._clock = clock
         self._found: PipIndex | SourceRefused | None = None
         self._read_at = float("-inf")
         self._reading = asyncio.Lock()
@@ -74,7 +77,7 @@ class PipSettings:
         """
         async with self._reading:
             found = self._found
-            is_failed = isinstance(found, SourceRefused) and time.monotonic() - self._read_at > _REREAD_AFTER
+            is_failed = isinstance(found, SourceRefused) and self._clock() - self._read_at > _REREAD_AFTER
             if found is None or is_failed:
                 found = await self._read(source)
             if isinstance(found, SourceRefused):
@@ -84,7 +87,7 @@ class PipSettings:
     async def reread(self, source: str) -> bool:
         """Read again, at most every ten seconds; whether something changed."""
         async with self._reading:
-            if time.monotonic() - self._read_at < _REREAD_AFTER:
+            if self._clock() - self._read_at < _REREAD_AFTER:
                 return False
             before = self._found
             found = await self._read(source)
@@ -95,7 +98,7 @@ class PipSettings:
             self._found = await asyncio.to_thread(read_pip_settings, source, self._interpreters)
         except SourceRefused as error:
             self._found = error
-        self._read_at = time.monotonic()
+        self._read_at = self._clock()
         return self._found
 
 

@@ -16,6 +16,7 @@ from proxy.sources.base import Answer
 from proxy.sources.pip_settings import PipCredentials, PipIndex, PipSettings, read_pip_settings
 from proxy.sources.session import Session, Upstream
 from proxy.sources.simple_index import SimpleIndex
+from tests.fakes.clock import FakeClock
 from tests.fakes.credentials import FakeCredentials
 from tests.fakes.index import FakeIndex
 
@@ -195,3 +196,32 @@ async def test_a_pip_that_says_nothing_useful_is_an_error(session: Session, tmp_
     for _ in range(2):
         with pytest.raises(SourceRefused):
             await source.ask(NormalizedName("bar"))
+
+
+async def test_a_rotated_password_is_picked_up(index: FakeIndex, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = FakeClock()
+    settings = PipSettings(clock=clock)
+    index.require_auth("me", "new")
+    monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//me:old@"))
+    async with Session() as session:
+        source = make_source(session, settings)
+        with pytest.raises(SourceRefused):
+            await source.ask(NormalizedName("bar"))
+
+        monkeypatch.setenv("PIP_INDEX_URL", index.url.replace("//", "//me:new@"))
+        clock.pass_by(11)
+
+        assert isinstance(await source.ask(NormalizedName("bar")), Answer)
+
+
+async def test_a_refused_connection_is_the_connection_s_to_re_read(
+    session: Session, index: FakeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.status_for("bar", 403)
+    monkeypatch.setenv("PIP_INDEX_URL", index.url)
+    first = FakeCredentials(index.origin, "Bearer token")
+
+    with pytest.raises(SourceRefused):
+        await make_source(session, PipSettings(), first).ask(NormalizedName("bar"))
+
+    assert first.refusals == [f"{index.url}bar/"]
