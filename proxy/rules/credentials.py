@@ -136,7 +136,8 @@ def _host(parts: SplitResult) -> str | None:
 def _segments(path: str) -> tuple[tuple[str, ...], bool]:
     """Split a path, and tell whether it has dot segments under any of the ways servers decode."""
     raw = path.removeprefix("/").split("/") if path.strip("/") or len(path) > 1 else []
-    segments = tuple(unquote(segment) for segment in raw)
+    # Bytes that are no UTF-8 stay what they are: two different ones must not become the same.
+    segments = tuple(unquote(segment, errors="surrogateescape") for segment in raw)
     return segments, any(_is_dotted(segment) for segment in raw)
 
 

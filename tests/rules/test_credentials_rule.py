@@ -101,6 +101,11 @@ def test_a_path_is_compared_in_whole_segments_and_never_left_by_dots(path: str) 
     assert covers("https://example.com/my-project", "https://example.com" + path) is None
 
 
+def test_bytes_that_are_no_text_are_told_apart() -> None:
+    assert covers("https://example.com/%FF", "https://example.com/%FE/x") is None
+    assert covers("https://example.com/%FF", "https://example.com/%ff/x") == 1
+
+
 def test_a_target_with_dots_covers_nothing() -> None:
     assert covers("https://example.com/a/../b", "https://example.com/b/x") is None
 
