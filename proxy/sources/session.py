@@ -373,7 +373,7 @@ class Upstream:
         if status in ask.expect:
             return
         where = redacted(url)
-        if wait is not None and status >= 400:  # noqa: PLR2004 - client and server errors
+        if wait and status >= 400:  # noqa: PLR2004 - client and server errors
             raise throttled(self.name, status, where, wait)
         if status == _PROXY_AUTH:
             raise proxy_wants_a_password(self.name)
@@ -381,7 +381,7 @@ class Upstream:
             raise refusal(self.name, url, f"it answered {status}", authorisation)
         if status == _NON_AUTHORITATIVE:
             raise refusal(self.name, url, "it answered with a sign-in page", authorisation)
-        if status >= 500:  # noqa: PLR2004 - server errors
+        if status >= 500 or wait is not None:  # noqa: PLR2004 - server errors, and "again at once"
             if speaks_of_quota(await self._glance(response)):
                 self._throttle.pause(UNSAID)
                 raise throttled(self.name, status, where, UNSAID)

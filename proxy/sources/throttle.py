@@ -13,6 +13,9 @@ LONGEST = 3600.0
 UNSAID = 5.0
 """Seconds of peace after a throttling answer that names no time."""
 
+# A redirect's and a 404's `Retry-After` mean something else.
+_MAY_DELAY = frozenset({200, 203, 204, 206, 304, 403, 429})
+
 # Azure DevOps and Azure Storage say "too much" with a 500 or 503 and a sentence.
 _QUOTA_WORDS = (b"exceeding usage of resource", b"TF400733", b"over the account limit", b"Server is busy")
 
@@ -43,7 +46,7 @@ def parse_wait(status: int, headers: Mapping[str, str], *, now: float) -> float 
     `x-ratelimit-*` (a 403 or 429 with nothing remaining).
     """
     asked = parse_retry_after(headers.get("Retry-After"), now=now)
-    if asked is not None and (status < 300 or status in {403, 429} or status >= 500):  # noqa: PLR2004
+    if asked is not None and (status in _MAY_DELAY or status >= 500):  # noqa: PLR2004 - server errors
         return asked
     if status in {403, 429} and headers.get("X-RateLimit-Remaining", "").strip() == "0":
         reset = headers.get("X-RateLimit-Reset", "").strip()

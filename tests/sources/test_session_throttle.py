@@ -135,6 +135,20 @@ async def test_one_source_that_wants_peace_leaves_another_alone(
     assert await fetch(second, f"{other.url}bar/")
 
 
+async def test_a_source_that_says_again_at_once_is_asked_again(upstream: Upstream, index: FakeIndex) -> None:
+    index.status_for("bar", 429, {"Retry-After": "0"}, times=1)
+
+    assert await fetch(upstream, f"{index.url}bar/")
+
+
+async def test_a_delay_that_comes_with_nothing_new_counts_too(upstream: Upstream, index: FakeIndex) -> None:
+    index.status_for("bar", 304, {"Retry-After": "12"})
+    async with upstream.get(f"{index.url}bar/", expect={304}):
+        pass
+
+    assert (await fail(upstream, f"{index.url}bar/")).retry_after == pytest.approx(12)
+
+
 async def test_an_unreadable_retry_after_means_nothing(upstream: Upstream, index: FakeIndex) -> None:
     index.status_for("bar", 503, {"Retry-After": "soon"}, times=1)
 
