@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 from functools import lru_cache
@@ -34,8 +35,12 @@ log = structlog.get_logger(__name__)
 
 BUDGET = 0.5
 """Seconds that the first answer for a page waits for what its newest files tell."""
-AT_ONCE = 4
-"""How many files of a source are read at a time."""
+AT_ONCE = 8
+"""How many files of a source are read at a time while somebody waits for them."""
+BEHIND = 3
+"""How many of a source are read at a time when nobody does."""
+FIRST = 12
+"""How many files of the newest version somebody waits for."""
 AGAIN = 60.0
 """Seconds after which a source that failed in the middle is read again."""
 SAVE_EVERY = 2.0
@@ -45,6 +50,10 @@ NEWEST = 3
 """How many of the newest versions are worth waiting for, and are read where the source publishes metadata itself."""
 MOST = 500
 """How many files of one page are read: who installs an older version than that reads its wheel through us."""
+
+
+# Builds that the machines behind such an index seldom install.
+_ELSEWHERE = re.compile(r"-(?:win|macosx|musllinux|ios|android|pyodide|pyemscripten)[^-]*\.whl\Z")
 
 
 class Facts(msgspec.Struct, array_like=True, gc=False):
@@ -112,7 +121,9 @@ class Inspector:
         self._clock = clock
         self._prefix = f"facts:{opener.name}:{hashlib.sha256(place.encode()).hexdigest()[:16]}:"
         self._flights: Flights[NormalizedName, None] = Flights(background)
+        self._urgent: Flights[NormalizedName, None] = Flights(background)
         self._slots = asyncio.Semaphore(AT_ONCE)
+        self._slots_behind = asyncio.Semaphore(BEHIND)
         self._seen: OrderedDict[NormalizedName, _Seen] = OrderedDict()
         self._stamps = 0
         self._not_before: dict[NormalizedName, float] = {}
@@ -128,19 +139,18 @@ class Inspector:
             facts = seen.facts if seen is not None else await self._load(page.name)
             seen = self._remember(page, facts)
             missing = self._missing(seen)
-            if missing and self._may_read(page.name) and not _newest_versions(page).isdisjoint(_versions(missing)):
-                await asyncio.wait([self._launch(page.name)], timeout=BUDGET)
+            first = _first_of(missing, page)
+            if first and self._may_read(page.name):
+                flight = self._urgent.launch(page.name, lambda: self._inspect(page.name, first, self._slots))
+                await asyncio.wait([flight], timeout=BUDGET)
         if seen.stamp != self._stamps and not seen.complete:
             seen.stamp = self._stamps
             seen.page = _completed(page, seen.facts)
             seen.complete = not self._missing(seen)
         if not seen.complete and self._may_read(page.name):
-            self._launch(page.name)
+            self._flights.launch(page.name, lambda: self._inspect_rest(page.name))
             return seen.page, False
         return seen.page, True
-
-    def _launch(self, project: NormalizedName) -> asyncio.Future[None]:
-        return self._flights.launch(project, lambda: self._inspect(project))
 
     async def learn(
         self, project: NormalizedName, file: File, *, sha256: str, size: int, path: Path | None = None
@@ -213,18 +223,28 @@ class Inspector:
         digest = file.sha256 or (fact.sha256 if fact is not None else None)
         return self._find(digest) if digest else None
 
-    async def _inspect(self, project: NormalizedName) -> None:
-        """Read all that is missing of a project, newest first."""
+    async def _inspect_rest(self, project: NormalizedName) -> None:
+        """Read all that is missing of a project, newest first, behind what somebody waits for."""
         seen = self._seen.get(project)
         if seen is None:
             return
         files = (await asyncio.to_thread(_newest_first, self._missing(seen)))[:MOST]
+        await self._inspect(project, files, self._slots_behind)
+        if self._missing(seen):
+            # What could not be found out now is tried again later, not at every request.
+            self._not_before[project] = self._clock() + AGAIN
+
+    async def _inspect(self, project: NormalizedName, files: list[File], slots: asyncio.Semaphore) -> None:
+        """Read files of a project, in this order."""
+        seen = self._seen.get(project)
+        if seen is None:
+            return
         saved = self._clock()
         try:
             for start in range(0, len(files), AT_ONCE):
                 async with asyncio.TaskGroup() as group:
                     for file in files[start : start + AT_ONCE]:
-                        group.create_task(self._read(project, seen.facts, file))
+                        group.create_task(self._read(project, seen.facts, file, slots))
                 self._changed(project)
                 if self._clock() - saved > SAVE_EVERY:
                     saved = self._clock()
@@ -235,13 +255,12 @@ class Inspector:
         finally:
             self._changed(project)
             await self._save(project, seen.facts)
-        if self._missing(seen):
-            # What could not be found out now is tried again later, not at every request.
-            self._not_before[project] = self._clock() + AGAIN
 
-    async def _read(self, project: NormalizedName, facts: dict[str, Facts], file: File) -> None:
+    async def _read(
+        self, project: NormalizedName, facts: dict[str, Facts], file: File, slots: asyncio.Semaphore
+    ) -> None:
         fact = _fact(facts, file)
-        async with self._slots:
+        async with slots:
             try:
                 if self._can_have_metadata(file, fact):
                     await self._read_metadata(file, fact, self._local(file, fact))
@@ -334,6 +353,16 @@ def _versions(files: Iterable[File]) -> set[str]:
 
 def _newest_versions(page: Page) -> set[str]:
     return set(sorted(_versions(page.files), key=_version, reverse=True)[:NEWEST])
+
+
+def _first_of(missing: list[File], page: Page) -> list[File]:
+    """Give what somebody waits for: files of the newest version, those for Linux and for everywhere first."""
+    newest = max(_versions(page.files), key=_version, default="")
+    return sorted((file for file in missing if file.version == newest), key=_is_elsewhere)[:FIRST]
+
+
+def _is_elsewhere(file: File) -> bool:
+    return _ELSEWHERE.search(file.filename) is not None
 
 
 def _newest_first(files: list[File]) -> list[File]:
