@@ -97,6 +97,7 @@ class Artifacts:
         self.directory = directory
         self.size = size
         self.partials = directory / FOLDER
+        self._root = str(directory)
         self._eviction = Eviction(directory, size)
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="artifacts")
         self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="eviction")
@@ -161,7 +162,7 @@ class Artifacts:
 
     def place(self, digest: str) -> Path:
         """Give the path of the artifact with this sha256, whether it is here or not."""
-        return self.directory / digest[:2] / digest[2:]
+        return Path(f"{self._root}/{digest[:2]}/{digest[2:]}")
 
     def open_partial(self, key: str) -> Partial:
         """Open the partial file of `key`, locked by us if nobody else has it. Blocks. Raises: OSError."""

@@ -42,6 +42,7 @@ class Download:
         self.wanted = wanted
         self._artifacts = artifacts
         self._patience = patience
+        self._error: Exception | None = None
         self._growing: Growing | None = None
         self._begun: asyncio.Future[None] = loop.create_future()
         self._ended: asyncio.Future[Artifact] = loop.create_future()
@@ -57,9 +58,14 @@ class Download:
     @property
     def digest(self) -> str | None:
         """The sha256: as listed, or as computed once all is here."""
-        if self._ended.done() and not self._ended.cancelled() and self._ended.exception() is None:
+        if self._ended.done() and self._error is None:
             return self._ended.result().digest
         return self.wanted.sha256
+
+    @property
+    def error(self) -> Exception | None:
+        """What ended it before all was here and right, if anything did."""
+        return self._error
 
     async def started(self) -> int | None:
         """Wait until the source has answered; give the whole file's size in bytes, or `None` if it is unknown.
@@ -111,6 +117,7 @@ class Download:
 
     def fail(self, error: Exception) -> None:
         """End it for everybody with `error`."""
+        self._error = error
         if self._growing is not None:
             self._growing.fail(error)
         if not self._begun.done():
@@ -232,13 +239,11 @@ class Downloads:
         key = download.wanted.key
         try:
             await download.run()
-            await download.finished()
-        except ArtifactWrong as error:
-            self._wrong[key] = (time.monotonic() + self._rest, error)
-        except (SourceError, FileGone):
-            pass  # its readers have it
         finally:
+            # Before anybody who waits for the end runs: who joins from now on joins another one.
             del self._running[key]
+            if isinstance(download.error, ArtifactWrong):
+                self._wrong[key] = (time.monotonic() + self._rest, download.error)
 
     def _known_fault(self, key: str) -> ArtifactWrong | None:
         """Give the fault found in these bytes a moment ago: fetching them again at once would hammer the source."""

@@ -133,7 +133,8 @@ class Eviction:
     def _files(self) -> Iterator[tuple[str, os.stat_result]]:
         """Give the artifacts, shard by shard; others may remove some meanwhile."""
         for number in range(256):
-            if self.stopped.is_set():
+            # A moment for everybody else: nothing waits for this.
+            if self.stopped.wait(0.001):
                 return
             try:
                 entries = os.scandir(self._directory / f"{number:02x}")

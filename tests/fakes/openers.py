@@ -33,6 +33,8 @@ class Script:
     """How far from the offset that was asked for it really begins."""
     error: Exception | None = None
     """Raised instead of an answer."""
+    delayed: bool = False
+    """Whether even the answer waits for `Opener.go`."""
     chunk: int = 10_000
 
 
@@ -54,6 +56,9 @@ class Opener:
     async def open(self, start: int) -> AsyncIterator[Body]:
         script = self.scripts[min(len(self.opens), len(self.scripts) - 1)]
         self.opens.append(start)
+        if script.delayed:
+            self.stalled.set()
+            await self.go.wait()
         if script.error is not None:
             raise script.error
         content = self.content if script.content is None else script.content
