@@ -19,10 +19,10 @@ from urllib.parse import quote, urlencode
 import msgspec
 import structlog
 
-from proxy.errors import SourceError
+from proxy.errors import SourceError, SourceUnavailable
 from proxy.rules.credentials import AZURE_DEVOPS_HOST, place_of
 from proxy.simple.filename import normalize, normalize_version
-from proxy.simple.model import NormalizedName
+from proxy.simple.model import NormalizedName, Page
 from proxy.sources.session import Upstream
 
 log = structlog.get_logger(__name__)
@@ -67,6 +67,12 @@ def parse_feed_url(url: str) -> FeedPlace | None:
     return FeedPlace(organisation, project, name, view or None)
 
 
+def times_of(upstream: Upstream, url: str) -> FeedTimes | None:
+    """Give what dates the pages of the index at `url`; `None` where it is no feed of Azure DevOps."""
+    place = parse_feed_url(url)
+    return None if place is None else FeedTimes(upstream, place)
+
+
 class _Version(msgspec.Struct, rename="camel"):
     version: str = ""
     publish_date: str | None = None
@@ -100,6 +106,19 @@ class FeedTimes:
         feed = quote(place.feed + (f"@{place.view}" if place.view else ""), safe="@")
         self._url = f"{feeds_url.rstrip('/')}/{owner}/_apis/packaging/Feeds/{feed}/packages"
         self._quiet_until = float("-inf")
+        self._is_refused = False
+
+    async def date(self, page: Page) -> tuple[Page, bool]:
+        """Give the page with upload times where it has none, and whether asking again soon would give no more."""
+        if all(file.upload_time for file in page.files):
+            return page, True
+        times = await self.upload_times(page.name)
+        files = (
+            msgspec.structs.replace(file, upload_time=file.upload_time or times.get(file.version))
+            for file in page.files
+        )
+        is_final = bool(times) or self._is_refused or self._clock() >= self._quiet_until
+        return msgspec.structs.replace(page, files=tuple(files)), is_final
 
     async def upload_times(self, project: NormalizedName) -> Mapping[str, str]:
         """Give the time of publication by version, both normalised; `{}` where it cannot be had now."""
@@ -110,6 +129,7 @@ class FeedTimes:
                 return await self._ask(project)
         except (SourceError, msgspec.DecodeError, TimeoutError) as error:
             self._quiet_until = self._clock() + LEAVE_ALONE
+            self._is_refused = not isinstance(error, SourceUnavailable | TimeoutError)
             log.debug("no upload times", source=self._upstream.name, project=project, reason=str(error))
             return {}
 

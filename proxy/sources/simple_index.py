@@ -7,6 +7,7 @@ is sent with a range: the reader compares the identities (`Body.etag`) and the d
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import hashlib
 import json
 import re
@@ -22,6 +23,7 @@ from proxy.errors import SourceNonsense
 from proxy.simple import as_html, as_json
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.simple.tolerance import PageUnreadable, sniff
+from proxy.sources.azure_devops import FeedTimes
 from proxy.sources.base import Answer, Body, Unchanged
 from proxy.sources.feed_doubt import FeedDoubt, what_it_says
 from proxy.sources.file_body import open_file
@@ -61,9 +63,13 @@ class _Validator(msgspec.Struct, frozen=True, array_like=True):
 class SimpleIndex:
     """A paged source: one index below one URL."""
 
-    def __init__(self, upstream: Upstream, *, url: str | PipSettings) -> None:
-        """Store the way there and the index's URL, or where pip's own settings say it is (asked when first needed)."""
+    def __init__(self, upstream: Upstream, *, url: str | PipSettings, times: FeedTimes | None = None) -> None:
+        """Store the way there and the index's URL, or where pip's own settings say it is (asked when first needed).
+
+        `times` dates pages that say no upload times themselves.
+        """
         self.name = upstream.name
+        self._times = times
         self._upstream = upstream
         self._place = url
         self._doubt = FeedDoubt(upstream)
@@ -73,6 +79,14 @@ class SimpleIndex:
 
         Raises: SourceError where it could not be asked, or what it gave is no page.
         """
+        answer = await self._ask(project, validator)
+        if self._times is None or not isinstance(answer, Answer):
+            return answer
+        page, is_final = await self._times.date(answer.page)
+        # Without its validator the page is read anew next time, and dated then.
+        return dataclasses.replace(answer, page=page, validator=answer.validator if is_final else None)
+
+    async def _ask(self, project: NormalizedName, validator: str | None) -> Answer | Unchanged | None:
         index = await self._index_url()
         url = _below(index, f"{project}/")
         known = _unpack(validator)

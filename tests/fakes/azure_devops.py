@@ -31,6 +31,8 @@ PROJECT_ID = "0f0e0d0c-0000-4000-8000-000000000001"
 FEED_ID = "0f0e0d0c-0000-4000-8000-000000000002"
 SIGNED = "sv=2019-07-07&sr=b&si=1&sig=a%2Fb%2Bc%3D&spr=https&se=2030-01-01T00%3A00%3A00Z&P1=1&P2=%7E"
 
+_QUOTA = "Request was blocked due to exceeding usage of resource 'Concurrency' in namespace 'IPAddress'."
+
 Role = Literal["reader", "collaborator"]
 
 
@@ -86,6 +88,9 @@ class FakeAzureDevOps:
         self.truncates_next = 0
         self.quota_500 = 0
         """How many answers from now are a 500 that means too many requests."""
+        self.quota_500_for_rest = 0
+        """The same, of the list of packages alone."""
+        self.refuses_rest = False
         self.throttled_for: int | None = None
         self.delays_told: int | None = None
         """The `Retry-After` of answers that are a 200 all the same."""
@@ -192,6 +197,11 @@ class FakeAzureDevOps:
 
     def _rest(self, request: web.Request, rest: str) -> web.Response:
         """Answer the list of packages, as `feeds.dev.azure.com` does."""
+        if self.refuses_rest:
+            return _told(403, "VS403497: The user does not have permission.", "FeedNeedsPermissionsException")
+        if self.quota_500_for_rest > 0:
+            self.quota_500_for_rest -= 1
+            return _told(500, _QUOTA, "RequestBlockedException")
         match = re.fullmatch(r"packaging/Feeds/([^/]+)/packages", rest, re.IGNORECASE)
         if match is None or match[1].partition("@")[0].lower() not in {self.feed, FEED_ID}:
             return _told(404, "VS403666: The feed doesn't exist.", "FeedIdNotFoundException")
@@ -244,8 +254,7 @@ class FakeAzureDevOps:
     def _throttle(self) -> web.Response | None:
         if self.quota_500 > 0:
             self.quota_500 -= 1
-            words = "Request was blocked due to exceeding usage of resource 'Concurrency' in namespace 'IPAddress'."
-            return _told(500, words, "RequestBlockedException")
+            return _told(500, _QUOTA, "RequestBlockedException")
         if self.throttled_for is not None:
             answer = _told(429, "TF400733: The request has been canceled: Request was blocked.")
             answer.headers["Retry-After"] = str(self.throttled_for)

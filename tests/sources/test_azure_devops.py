@@ -8,9 +8,9 @@ import pytest
 
 from proxy.config.models import Connection
 from proxy.errors import SourceError, SourceRefused, SourceUnavailable
-from proxy.simple.model import File, NormalizedName
-from proxy.sources.azure_devops import FeedPlace, FeedTimes, parse_feed_url
-from proxy.sources.base import Answer
+from proxy.simple.model import File, NormalizedName, Page
+from proxy.sources.azure_devops import FeedPlace, FeedTimes, parse_feed_url, times_of
+from proxy.sources.base import Answer, Unchanged
 from proxy.sources.credentials import keyring_of
 from proxy.sources.session import Session, Upstream
 from proxy.sources.simple_index import SimpleIndex
@@ -198,7 +198,7 @@ def clock() -> FakeClock:
     return FakeClock()
 
 
-def times_of(upstream: Upstream, feed: FakeAzureDevOps, clock: FakeClock) -> FeedTimes:
+def times_of_feed(upstream: Upstream, feed: FakeAzureDevOps, clock: FakeClock) -> FeedTimes:
     return FeedTimes(upstream, FeedPlace("my-org", "my-project", "my-feed"), feeds_url=feed.url, clock=clock)
 
 
@@ -209,7 +209,7 @@ async def test_upload_times_are_told_by_version(upstream_with: Make, feed: FakeA
     feed.has("bar_baz-1.3.tar.gz", deleted=True)
     feed.has("bar_baz_extra-9.0.tar.gz")
 
-    times = await times_of(upstream_with(), feed, clock).upload_times(NormalizedName("bar-baz"))
+    times = await times_of_feed(upstream_with(), feed, clock).upload_times(NormalizedName("bar-baz"))
 
     assert times == {"1.0": "2026-01-02T03:04:05.123456Z", "1.1": "2026-02-02T02:04:05Z"}
 
@@ -219,14 +219,14 @@ async def test_upload_times_of_what_the_feed_does_not_have_are_none(
 ) -> None:
     feed.has("bar_extra-9.0.tar.gz")
 
-    assert await times_of(upstream_with(), feed, clock).upload_times(BAR) == {}
+    assert await times_of_feed(upstream_with(), feed, clock).upload_times(BAR) == {}
 
 
 async def test_where_upload_times_are_refused_they_are_done_without_for_a_while(
     upstream_with: Make, feed: FakeAzureDevOps, clock: FakeClock
 ) -> None:
     feed.has(WHEEL)
-    times = times_of(upstream_with("expired"), feed, clock)
+    times = times_of_feed(upstream_with("expired"), feed, clock)
     feed.roles.clear()
     assert await times.upload_times(BAR) == {}
     assert await times.upload_times(BAR) == {}
@@ -236,3 +236,63 @@ async def test_where_upload_times_are_refused_they_are_done_without_for_a_while(
     clock.pass_by(600)
 
     assert list(await times.upload_times(BAR)) == ["1.0"]
+
+
+async def test_pages_are_dated_where_the_feed_tells(
+    upstream_with: Make, feed: FakeAzureDevOps, clock: FakeClock
+) -> None:
+    feed.has(WHEEL)
+    upstream = upstream_with()
+    index = SimpleIndex(upstream, url=feed.index_url, times=times_of_feed(upstream, feed, clock))
+
+    answer = await index.ask(BAR)
+
+    assert isinstance(answer, Answer)
+    assert answer.page.files[0].upload_time == "2026-01-02T03:04:05.123456Z"
+    assert answer.validator is not None
+    assert await index.ask(BAR, answer.validator) == Unchanged()
+
+
+async def test_a_page_that_could_not_be_dated_just_now_is_read_anew_next_time(
+    upstream_with: Make, feed: FakeAzureDevOps, clock: FakeClock
+) -> None:
+    feed.has(WHEEL)
+    upstream = upstream_with()
+    feed.quota_500_for_rest = 1
+    index = SimpleIndex(upstream, url=feed.index_url, times=times_of_feed(upstream, feed, clock))
+
+    answer = await index.ask(BAR)
+
+    assert isinstance(answer, Answer)
+    assert answer.page.files[0].upload_time is None
+    assert answer.validator is None
+
+
+async def test_a_page_that_will_not_be_dated_is_remembered_as_it_is(
+    upstream_with: Make, feed: FakeAzureDevOps, clock: FakeClock
+) -> None:
+    feed.has(WHEEL)
+    feed.refuses_rest = True
+    upstream = upstream_with()
+    index = SimpleIndex(upstream, url=feed.index_url, times=times_of_feed(upstream, feed, clock))
+
+    answer = await index.ask(BAR)
+
+    assert isinstance(answer, Answer)
+    assert answer.validator is not None
+
+
+async def test_a_page_with_upload_times_is_not_dated(
+    upstream_with: Make, feed: FakeAzureDevOps, clock: FakeClock
+) -> None:
+    page = Page(BAR, (File(WHEEL, "unused", "1.0", upload_time="2026-01-01T00:00:00Z"),))
+
+    assert await times_of_feed(upstream_with(), feed, clock).date(page) == (page, True)
+    assert feed.requests == []
+
+
+def test_only_feeds_of_azure_devops_are_dated(upstream_with: Make) -> None:
+    upstream = upstream_with()
+
+    assert times_of(upstream, "https://pkgs.dev.azure.com/o/_packaging/f/pypi/simple/") is not None
+    assert times_of(upstream, "https://feeds.example/simple/") is None
