@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import urllib.parse
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 
 import aiohttp
@@ -11,11 +11,12 @@ import aiohttp
 from proxy.errors import FileGone, SourceError, SourceNonsense, SourceRefused
 from proxy.sources.azure_access import Access, Request, account_of
 from proxy.sources.azure_errors import Asked, Refusal, explain, read_code
-from proxy.sources.azure_listing import ListedBlobs, ListingUnreadable, read_listing
+from proxy.sources.azure_listing import Blob, ListedBlobs, ListingUnreadable, iter_listing
 from proxy.sources.session import Session, Upstream
 
 _LARGEST_LISTING = 64 << 20
 """Bytes of one answer with 5000 blobs; names and metadata are at most 10 KB each, and 0.8 in practice."""
+_CHECK_URL = "check `account_url`: it is the account's blob endpoint, and no proxy on the way answers for it"
 _LONGEST_ERROR = 1 << 14
 _OK, _UNAUTHORISED, _FORBIDDEN = 200, 401, 403
 # Answers that the session deals with: it waits, asks again, and leaves a throttling account alone.
@@ -57,22 +58,42 @@ class Account:
         body = await self.list_raw(prefix=prefix, delimiter=delimiter, marker=marker, most=most)
         return await self.read_list(body)
 
-    async def list_raw(self, *, prefix: str, delimiter: str = "", marker: str = "", most: int | None = None) -> bytes:
-        """Give such an answer as it came."""
+    async def list_raw(
+        self, *, prefix: str, delimiter: str = "", marker: str = "", most: int | None = None
+    ) -> list[bytes]:
+        """Give such an answer as it came, in the parts it came in."""
         query = {"restype": "container", "comp": "list", "include": "metadata", "prefix": prefix}
         query |= {"delimiter": delimiter, "marker": marker, "maxresults": str(most) if most else ""}
-        async with self.request("GET", None, query={key: value for key, value in query.items() if value}) as response:
-            return await self._upstream.read(response, limit=_LARGEST_LISTING)
+        query = {key: value for key, value in query.items() if value}
+        parts: list[bytes] = []
+        size = 0
+        async with self.request("GET", None, query=query) as response:
+            async for part in self._upstream.stream(response):
+                parts.append(part)
+                size += len(part)
+                if size > _LARGEST_LISTING:
+                    raise SourceNonsense(self.name, "its list of blobs has no end", remedy=_CHECK_URL)
+        return parts
 
-    async def read_list(self, body: bytes) -> ListedBlobs:
-        """Read an answer of `list_raw`. Raises: SourceNonsense."""
+    async def read_list(self, body: Iterable[bytes]) -> ListedBlobs:
+        """Read an answer of `list_raw` as a whole. Raises: SourceNonsense."""
+        blobs: list[Blob] = []
+        folders: list[str] = []
+        marker = ""
+        async for some in self.iter_list(body):
+            blobs += some.blobs
+            folders += some.folders
+            marker = some.marker
+        return ListedBlobs(blobs, folders, marker)
+
+    async def iter_list(self, body: Iterable[bytes]) -> AsyncIterator[ListedBlobs]:
+        """Read an answer of `list_raw` slice by slice. Raises: SourceNonsense."""
         try:
-            return await read_listing(body)
+            async for some in iter_listing(body):
+                yield some
         except ListingUnreadable as error:
             raise SourceNonsense(
-                self.name,
-                f"the list of the container {self.container} cannot be read: {error}",
-                remedy="check `account_url`: it is the account's blob endpoint, and no proxy on the way answers for it",
+                self.name, f"the list of the container {self.container} cannot be read: {error}", remedy=_CHECK_URL
             ) from error
 
     async def read_blob(self, blob: str, *, limit: int) -> bytes:

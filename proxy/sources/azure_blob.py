@@ -23,6 +23,7 @@ from proxy.sources.base import Body, Listing
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
 _CONTENT_RANGE = re.compile(r"bytes (?:(\d{1,19})-\d{1,19}|\*)/(?:(\d{1,19})|\*)")
 _METADATA = "x-ms-meta-"
+_NO_BYTES: tuple[bytes, ...] = ()
 
 
 class AzureBlob:
@@ -100,8 +101,8 @@ class AzureBlob:
 
 async def _nothing() -> AsyncIterator[bytes]:
     """Give no bytes: there are none behind the last one."""
-    return
-    yield b""
+    for chunk in _NO_BYTES:
+        yield chunk
 
 
 def _extent(status: int, headers: Mapping[str, str]) -> tuple[int | None, int | None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from xml.parsers import expat
 
 import msgspec
@@ -48,16 +48,21 @@ class ListedBlobs(msgspec.Struct, frozen=True):
     """Where to go on; empty at the end."""
 
 
-async def read_listing(body: bytes) -> ListedBlobs:
-    """Read an answer in slices, so that the event loop turns between them.
+async def iter_listing(body: Iterable[bytes]) -> AsyncIterator[ListedBlobs]:
+    """Read an answer in slices, so that the event loop turns between them; only the last one knows the marker.
+
+    Whoever makes less of each slice than it is needs little memory: 5000 blobs are 4 MB as they come.
 
     Raises: ListingUnreadable.
     """
     reader = _Reader()
-    for start in range(0, len(body), SLICE):
-        reader.feed(body[start : start + SLICE])
-        await asyncio.sleep(0)
-    return reader.finish()
+    for part in body:
+        for start in range(0, len(part), SLICE):
+            reader.feed(part[start : start + SLICE])
+            await asyncio.sleep(0)
+            yield reader.take()
+    reader.finish()
+    yield reader.take()
 
 
 class _Reader:
@@ -98,12 +103,17 @@ class _Reader:
         except expat.ExpatError as error:
             raise ListingUnreadable(f"it is not well-formed: {expat.errors.messages[error.code]}") from error
 
-    def finish(self) -> ListedBlobs:
+    def take(self) -> ListedBlobs:
+        """Give what was read since the last time."""
+        taken = ListedBlobs(self._blobs, self._folders, self._marker)
+        self._blobs, self._folders = [], []
+        return taken
+
+    def finish(self) -> None:
         try:
             self._parser.Parse(b"", True)
         except expat.ExpatError as error:
             raise ListingUnreadable(f"it is not complete: {expat.errors.messages[error.code]}") from error
-        return ListedBlobs(self._blobs, self._folders, self._marker)
 
     def _begin(self, name: str, _: dict[str, str]) -> None:
         if name != "EnumerationResults":

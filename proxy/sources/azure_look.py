@@ -44,7 +44,7 @@ _GLANCE = 500
 _MOST_ROUNDS = 40
 _MOST_ANSWERS = 20
 _MORE = re.compile(rb"<NextMarker>[^<]+</NextMarker>")
-_TURN = 500
+_TURN = 100
 
 
 class Shape(msgspec.Struct, frozen=True, array_like=True):
@@ -122,7 +122,7 @@ async def _guess(account: Account, root: str) -> tuple[tuple[str, ...], tuple[st
     whole, top = await together(
         account.list_raw(prefix=root), account.list_raw(prefix=root, delimiter="/", most=_GLANCE)
     )
-    if _MORE.search(whole[-4096:]) is None:
+    if _MORE.search(b"".join(whole[-2:])[-4096:]) is None:
         return None
     folders = set((await account.read_list(top)).folders)
     trees = [root + tree for tree in TREES if f"{root}{tree or 'simple/'}" in folders]

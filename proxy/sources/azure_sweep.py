@@ -25,8 +25,10 @@ from proxy.sources.base import Listing
 log = structlog.get_logger(__name__)
 
 _PAGES_AT_A_TIME = 12
-_TURN = 500
-"""How many blobs or projects are sorted between two turns of the event loop."""
+_TURN = 100
+"""How many projects are sorted between two turns of the event loop."""
+_MANY = 1000
+"""Files of one project from which sorting them is left to a thread."""
 
 
 class Token(msgspec.Struct, frozen=True, array_like=True):
@@ -75,7 +77,8 @@ class Sweep:
         listed: dict[NormalizedName, tuple[File, ...]] = {}
         for number, (project, files) in enumerate(projects.items()):
             if files:
-                now, then = each_once(files), known.projects.get(project) if known is not None else None
+                now = each_once(files) if len(files) < _MANY else await asyncio.to_thread(each_once, files)
+                then = known.projects.get(project) if known is not None else None
                 # The very same object says to the layers above that nothing changed.
                 listed[project] = then if then is not None and then == now else now
             if number % _TURN == 0:
@@ -91,7 +94,7 @@ class Sweep:
         marker = ""
         while True:
             body = await self._account.list_raw(prefix=self._root, marker=marker)
-            digest = hashlib.blake2b(body, digest_size=16).digest()
+            digest = await _digest(body)
             number = len(parts)
             if number < len(known) and known[number].digest == digest:
                 part = known[number]
@@ -106,18 +109,17 @@ class Sweep:
                 raise SourceNonsense(self.name, "its list goes round in circles", remedy="check `account_url`")
             markers.add(marker)
 
-    async def _read_part(self, body: bytes, digest: bytes) -> _Part:
-        listed = await self._account.read_list(body)
-        part = _Part(digest, listed.marker)
-        for number, blob in enumerate(listed.blobs):
-            found = read_file(blob)
-            if found is not None:
-                part.projects.append(found[0])
-                part.files.append(found[1])
-            elif (page := read_tree_page(blob, self._root)) is not None:
-                part.pages.append(page)
-            if number % _TURN == 0:
-                await asyncio.sleep(0)
+    async def _read_part(self, body: list[bytes], digest: bytes) -> _Part:
+        part = _Part(digest, "")
+        async for some in self._account.iter_list(body):
+            part.marker = some.marker
+            for blob in some.blobs:
+                found = read_file(blob)
+                if found is not None:
+                    part.projects.append(found[0])
+                    part.files.append(found[1])
+                elif (page := read_tree_page(blob, self._root)) is not None:
+                    part.pages.append(page)
         return part
 
     async def _read_pages(
@@ -157,6 +159,14 @@ class Sweep:
         except (FileGone, PageUnreadable) as error:
             log.warning("page of a mirror's tree is of no use", source=self.name, blob=page.blob, reason=str(error))
             return covered
+
+
+async def _digest(body: list[bytes]) -> bytes:
+    digest = hashlib.blake2b(digest_size=16)
+    for part in body:
+        digest.update(part)
+        await asyncio.sleep(0)
+    return digest.digest()
 
 
 async def _group(parts: list[_Part]) -> dict[NormalizedName, list[File]]:
