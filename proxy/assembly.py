@@ -33,8 +33,7 @@ from proxy.feed.explain import explain as explain_project
 from proxy.feed.files import Files
 from proxy.feed.listing import Lists
 from proxy.feed.sidecars import Sidecars
-from proxy.mirror import Mirror
-from proxy.places import Places
+from proxy.places import Mirrors, Places
 from proxy.rules.ownership import Ownership
 from proxy.rules.policy import Pattern, Policy
 from proxy.simple.filename import normalize
@@ -94,10 +93,9 @@ async def build(
         artifacts = await stack.enter_async_context(Artifacts(directory / "artifacts", size=config.cache.size))
         downloads = Downloads(artifacts, background)
         session = await stack.enter_async_context(Session(observe=metrics.observe_upstream, clock=clock))
-        places = await stack.enter_async_context(
-            Places(config, session, index=index, artifacts=artifacts, background=background, clock=clock)
-        )
-        feeds = {name: _feed(name, settings, places.mirrors, clock) for name, settings in config.feeds.items()}
+        places = await stack.enter_async_context(Places(config, session, background))
+        mirrors = Mirrors(config, places, index=index, artifacts=artifacts, background=background, clock=clock)
+        feeds = {name: _feed(name, settings, mirrors, clock) for name, settings in config.feeds.items()}
         lists = await stack.enter_async_context(Lists(background, clock=clock))
         public_url = str(config.server.public_url) if config.server.public_url else None
         pages = Pages(Renderings(public_url=public_url, clock=clock), lists, clock=clock)
@@ -172,7 +170,7 @@ async def explain(config: Config, requirement: str, feed: str) -> Explanation:
         return await explain_project(machine.feeds[feed], project, wanted)
 
 
-def _feed(name: str, settings: FeedSettings, mirrors: Mapping[str, Mirror], clock: Callable[[], float]) -> Feed:
+def _feed(name: str, settings: FeedSettings, mirrors: Mirrors, clock: Callable[[], float]) -> Feed:
     rules = settings.rules
     policy = Policy(
         allow=None if rules.allow is None else tuple(Pattern.parse(text) for text in rules.allow),
@@ -183,4 +181,4 @@ def _feed(name: str, settings: FeedSettings, mirrors: Mapping[str, Mirror], cloc
     )
     used = {*settings.sources, *(source for group in settings.combine.values() for source in group)}
     ownership = Ownership(settings.sources, settings.claims, settings.combine)
-    return Feed(name, {source: mirrors[source] for source in used}, ownership, policy, clock=clock)
+    return Feed(name, {source: mirrors.mirror(source) for source in used}, ownership, policy, clock=clock)

@@ -1,127 +1,190 @@
-"""Sources and their mirrors, out of the configuration: one function for each kind."""
+"""Sources and their mirrors, out of the configuration: one function for each kind.
+
+Nothing is asked here: a source whose secret is missing, whose workspace cannot be read or whose folder is
+not there is built like the others, and says so when it is asked.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
-from contextlib import AsyncExitStack
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Self, assert_never
+
+import structlog
 
 from proxy.config import Config
-from proxy.config.models import DirectorySource, SimpleSource, Source
+from proxy.config.models import AzureBlobSource, DirectorySource, GithubSource, SimpleSource, Source
+from proxy.config.values import IdentityCredential, SecretReference
 from proxy.mirror import ListedMirror, Mirror, PagedMirror
+from proxy.mirror.base import Setting
 from proxy.mirror.inspector import Inspector
-from proxy.mirror.paged import Setting
-from proxy.sources.authorisation import Credentials, NoCredentials
-from proxy.sources.base import ListedSource, Opener, PagedSource
+from proxy.sources.authorisation import Credentials
+from proxy.sources.azure_assembly import azure_blob_of
+from proxy.sources.azure_devops import times_of
+from proxy.sources.azure_tokens import AzureTokens, tokens_of
+from proxy.sources.base import ListedSource
+from proxy.sources.credentials import Keyring, keyring_of
 from proxy.sources.directory import Directory
-from proxy.sources.pip_settings import PipSettings
+from proxy.sources.github import github_source
+from proxy.sources.pip_settings import PipCredentials, PipSettings
+from proxy.sources.rereading import SecretReader
+from proxy.sources.secrets import reader_of
 from proxy.sources.session import Session, Upstream
 from proxy.sources.simple_index import SimpleIndex
 from proxy.store.artifacts import Artifacts
 from proxy.store.index import Index
 from proxy.tasks import Background
 
+log = structlog.get_logger(__name__)
+
 
 class Places:
-    """Builds the sources that feeds use, and a mirror for each."""
+    """Builds sources, with the credentials they share."""
 
-    def __init__(
-        self,
-        config: Config,
-        session: Session,
-        *,
-        index: Index,
-        artifacts: Artifacts,
-        background: Background,
-        clock: Callable[[], float],
-    ) -> None:
-        """Build for `config`; nothing is opened before it is entered, and no source is asked."""
+    def __init__(self, config: Config, session: Session, background: Background) -> None:
+        """Build for `config`; nothing is opened and no source is asked."""
         self._config = config
         self._session = session
-        self._index = index
-        self._artifacts = artifacts
         self._background = background
-        self._clock = clock
-        self._stack = AsyncExitStack()
-        self._pip = PipSettings()
-        self._credentials: Credentials = NoCredentials()
-        self.sources: dict[str, PagedSource | ListedSource] = {}
-        self.mirrors: dict[str, Mirror] = {}
+        self._tokens: dict[IdentityCredential, AzureTokens] = {}
+        self.sources: dict[str, SimpleIndex | ListedSource] = {}
 
     async def __aenter__(self) -> Self:
-        """Build the sources that feeds use."""
-        feeds = self._config.feeds.values()
-        used = {name for feed in feeds for names in (feed.sources, *feed.combine.values()) for name in names}
-        for name in sorted(used):
-            settings = self._config.sources[name]
-            self.mirrors[name] = await self._mirror(name, settings)
+        """Begin to keep the connections of workspaces fresh, and make the folders that are to be made."""
+        self.keyring.start(self._background)
+        for name, settings in self._config.sources.items():
+            if isinstance(settings, DirectorySource) and settings.create:
+                await self._create(name, settings.path)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close what the sources opened."""
-        await self._stack.aclose()
+        """Leave all to the session and the background tasks, which end by themselves."""
 
-    async def _mirror(self, name: str, settings: Source) -> Mirror:
+    async def _create(self, name: str, path: Path) -> None:
+        try:
+            await asyncio.to_thread(path.mkdir, parents=True, exist_ok=True)
+        except OSError as error:
+            log.warning("folder cannot be made", source=name, path=str(path), reason=error.strerror)
+
+    @cached_property
+    def keyring(self) -> Keyring:
+        """All connections, of the configuration and of its workspaces."""
+        return keyring_of(
+            self._config.connections, self._config.workspaces, session=self._session, tokens_of=self.tokens_of
+        )
+
+    def tokens_of(self, identity: IdentityCredential) -> AzureTokens:
+        """Give the tokens of an identity: the same object for the same identity."""
+        if identity not in self._tokens:
+            self._tokens[identity] = tokens_of(identity, session=self._session, background=self._background)
+        return self._tokens[identity]
+
+    def source(self, name: str) -> SimpleIndex | ListedSource:
+        """Give the source of this name: the same object each time."""
+        if name not in self.sources:
+            self.sources[name] = self._build(name, self._config.sources[name])
+        return self.sources[name]
+
+    def _build(self, name: str, settings: Source) -> SimpleIndex | ListedSource:
         match settings:
+            case SimpleSource(url="pip"):
+                pip = PipSettings()
+                credentials = PipCredentials(pip, source=name, first=self.keyring.for_source(name))
+                return SimpleIndex(self._upstream(name, settings, credentials), url=pip)
             case SimpleSource():
-                url = self._pip if settings.url == "pip" else settings.url
-                return self._paged(SimpleIndex(self._upstream(name, settings), url=url), settings)
-            case DirectorySource():
-                return self._listed(
-                    Directory(name, settings.path, create=settings.create), settings, str(settings.path)
+                upstream = self._upstream(name, settings, self.keyring.for_source(name))
+                return SimpleIndex(upstream, url=settings.url, times=times_of(upstream, settings.url))
+            case GithubSource():
+                return github_source(name, settings, session=self._session, keyring=self.keyring)
+            case AzureBlobSource():
+                return azure_blob_of(
+                    name,
+                    settings,
+                    session=self._session,
+                    tokens_of=self.tokens_of,
+                    reader_of=lambda reference: self._reader(name, reference),
                 )
+            case DirectorySource():
+                return Directory(name, settings.path, create=settings.create)
             case _:
-                raise AssertionError(settings.kind)
+                assert_never(settings)
 
-    def _upstream(self, name: str, settings: SimpleSource) -> Upstream:
+    def _reader(self, owner: str, reference: SecretReference) -> SecretReader:
+        return reader_of(reference, owner=f"source {owner}", session=self._session, tokens=self.tokens_of("default"))
+
+    def _upstream(self, name: str, settings: SimpleSource, credentials: Credentials) -> Upstream:
         return Upstream(
             self._session,
             name=name,
-            credentials=self._credentials,
+            credentials=credentials,
             timeout=settings.timeout,
             ca_file=settings.ca_file,
             allow_http=settings.allow_http,
             max_connections=settings.max_connections,
         )
 
-    def _paged(self, source: PagedSource, settings: SimpleSource) -> PagedMirror:
-        place = str(settings.url)
-        setting = Setting(settings.windows, settings.client_max_age, settings.offline, place)
-        self.sources[source.name] = source
-        return PagedMirror(
+
+class Mirrors:
+    """Builds a mirror for each source."""
+
+    def __init__(
+        self,
+        config: Config,
+        places: Places,
+        *,
+        index: Index,
+        artifacts: Artifacts,
+        background: Background,
+        clock: Callable[[], float],
+    ) -> None:
+        """Mirror the sources of `places`."""
+        self._config = config
+        self._places = places
+        self._index = index
+        self._artifacts = artifacts
+        self._background = background
+        self._clock = clock
+        self._mirrors: dict[str, Mirror] = {}
+
+    def mirror(self, name: str) -> Mirror:
+        """Give the mirror of the source of this name: the same object each time, so that feeds share it."""
+        if name not in self._mirrors:
+            self._mirrors[name] = self._build(name, self._config.sources[name])
+        return self._mirrors[name]
+
+    def _build(self, name: str, settings: Source) -> Mirror:
+        source = self._places.source(name)
+        is_offline = not isinstance(settings, DirectorySource) and settings.offline
+        setting = Setting(settings.windows, settings.client_max_age, is_offline, _place_of(settings))
+        inspector = Inspector(
             source,
-            setting,
+            place=setting.place,
+            digests=not isinstance(settings, SimpleSource),
+            offline=is_offline,
+            find=self._find,
             index=self._index,
-            inspector=self._inspector(source, place, digests=False, offline=settings.offline),
             background=self._background,
             clock=self._clock,
         )
-
-    def _listed(self, source: ListedSource, settings: Source, place: str) -> ListedMirror:
-        offline = getattr(settings, "offline", False)
-        setting = Setting(settings.windows, settings.client_max_age, offline, place)
-        self.sources[source.name] = source
+        if isinstance(source, SimpleIndex):
+            return PagedMirror(
+                source,
+                setting,
+                index=self._index,
+                inspector=inspector,
+                background=self._background,
+                clock=self._clock,
+            )
         return ListedMirror(
             source,
             setting,
             index=self._index,
-            inspector=self._inspector(source, place, digests=True, offline=offline),
-            background=self._background,
-            clock=self._clock,
-        )
-
-    def _inspector(self, source: Opener, place: str, *, digests: bool, offline: bool) -> Inspector:
-        return Inspector(
-            source,
-            place=place,
-            digests=digests,
-            offline=offline,
-            find=self._find,
-            index=self._index,
+            inspector=inspector,
             background=self._background,
             clock=self._clock,
         )
@@ -129,3 +192,18 @@ class Places:
     def _find(self, digest: str) -> Path | None:
         artifact = self._artifacts.find(digest)
         return None if artifact is None else artifact.path
+
+
+def _place_of(settings: Source) -> str:
+    """Name what a source is: what was remembered of another place does not count."""
+    match settings:
+        case SimpleSource():
+            return settings.url
+        case GithubSource():
+            return f"{settings.api_url} {' '.join(settings.every_repository)}"
+        case AzureBlobSource():
+            return f"{settings.account_url} {settings.container} {settings.prefix}"
+        case DirectorySource():
+            return str(settings.path)
+        case _:
+            assert_never(settings)

@@ -11,6 +11,7 @@ from typing import Protocol, TypeVar
 import structlog
 
 from proxy.errors import SourceError, SourceUnavailable
+from proxy.rules.freshness import Windows
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import Opener
 
@@ -27,6 +28,21 @@ LONGEST_WAIT = 18.0
 refused where waiting helps, above 20 s clients and front ends give up by themselves."""
 QUIET = 5.0
 """Seconds for which a source that could not be asked is left alone, where it names no time itself."""
+
+
+SOON = 1.0
+"""Seconds after which a page that is being refreshed is looked at again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """How one source is mirrored."""
+
+    windows: Windows
+    max_age: float
+    offline: bool
+    place: str
+    """What the source is, such as its URL: what was remembered of another place does not count."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,9 +12,8 @@ import msgspec
 import structlog
 
 from proxy.errors import SourceError, SourceUnavailable
-from proxy.mirror.base import LONGEST_WAIT, PATIENCE, Clock, Known, Outage, within
+from proxy.mirror.base import LONGEST_WAIT, PATIENCE, SOON, Clock, Known, Outage, Setting, within
 from proxy.mirror.inspector import Inspector
-from proxy.mirror.paged import SOON, Setting
 from proxy.rules.freshness import Verdict, judge
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import ListedSource, Listing, Opener

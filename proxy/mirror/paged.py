@@ -5,16 +5,16 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
 import structlog
 
 from proxy.errors import SourceError, SourceUnavailable
-from proxy.mirror.base import LONGEST_WAIT, PATIENCE, Clock, Known, Outage, within
+from proxy.mirror.base import LONGEST_WAIT, PATIENCE, SOON, Clock, Known, Outage, Setting, within
 from proxy.mirror.inspector import Inspector
-from proxy.rules.freshness import Verdict, Windows, judge, judge_absence
+from proxy.rules.freshness import Verdict, judge, judge_absence
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import Opener, PagedSource, Unchanged
 from proxy.store.index import Index
@@ -24,8 +24,6 @@ log = structlog.get_logger(__name__)
 
 FILES_IN_MEMORY = 60_000
 """How many files, over all remembered pages, are kept in memory beside the index (some 500 bytes each)."""
-SOON = 1.0
-"""Seconds after which a page that is being refreshed is looked at again."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -38,17 +36,6 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Record)
-
-
-@dataclass(frozen=True, slots=True)
-class Setting:
-    """How one paged source is mirrored."""
-
-    windows: Windows
-    max_age: float
-    offline: bool
-    place: str
-    """What the source is, such as its URL: what was remembered of another place does not count."""
 
 
 class PagedMirror:
