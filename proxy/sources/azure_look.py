@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -57,7 +57,7 @@ class Shape(msgspec.Struct, frozen=True, array_like=True):
     """Folders in which a mirroring tool's tree begins."""
 
 
-async def shape_of(root: str, projects: Mapping[NormalizedName, tuple[File, ...]], trees: Iterable[str]) -> Shape:
+async def shape_of(root: str, projects: Mapping[NormalizedName, Sequence[File]], trees: Iterable[str]) -> Shape:
     """Give the shape of what is listed; `root` is the source's folder."""
     count = 0
     places = {root}

@@ -74,6 +74,8 @@ class Sweep:
         pages = best_pages(page for part in parts for page in part.pages)
         projects = await _group(parts)
         fingerprints = await self._read_pages(projects, pages, known, before)
+        # Of all files, also those that others of their name hide.
+        shape = await shape_of(self._root, projects, {page.tree for page in pages.values()})
         listed: dict[NormalizedName, tuple[File, ...]] = {}
         for number, (project, files) in enumerate(projects.items()):
             if files:
@@ -83,7 +85,6 @@ class Sweep:
                 listed[project] = then if then is not None and then == now else now
             if number % _TURN == 0:
                 await asyncio.sleep(0)
-        shape = await shape_of(self._root, listed, {page.tree for page in pages.values()})
         return Listing(listed, msgspec.msgpack.encode(Token(digest, shape, fingerprints)))
 
     async def _read_parts(self) -> list[_Part]:

@@ -69,6 +69,10 @@ class FakeBlobService:
         """Answer everything with an error from now on, as the service words it."""
         self.trick = lambda _: error(status, code, headers=headers, detail=detail)
 
+    def answer_with(self, body: bytes) -> None:
+        """Answer everything with this from now on."""
+        self.trick = lambda _: web.Response(body=body, content_type="application/xml")
+
     async def __aenter__(self) -> Self:
         """Start serving."""
         app = web.Application()
@@ -139,7 +143,10 @@ class FakeBlobService:
         if match:
             response.headers["Content-Range"] = f"bytes {start}-{start + len(body) - 1}/{len(blob.content)}"
         response.content_length = len(body)
+        response.headers.update({f"x-ms-meta-{key}": value for key, value in blob.metadata.items()})
         await response.prepare(request)
+        if request.method == "HEAD":
+            return response
         await response.write(body if self.cut_after is None else body[: self.cut_after])
         if self.cut_after is not None and request.transport is not None:
             request.transport.close()

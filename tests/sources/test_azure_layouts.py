@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 
 import pytest
 from azure.storage.blob import ContainerClient
@@ -46,7 +46,7 @@ def put(container: ContainerClient, *names: str, content: bytes = CONTENT, **met
         container.upload_blob(name, content, metadata=metadata, overwrite=True)
 
 
-def page(*files: dict[str, object]) -> bytes:
+def page(*files: Mapping[str, object]) -> bytes:
     return json.dumps({"meta": {"api-version": "1.1"}, "name": "foo-bar", "files": files}).encode()
 
 
