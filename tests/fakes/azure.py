@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 from proxy.secret import Secret
 from proxy.simple.model import File
@@ -42,10 +43,11 @@ def build_source(
     access: Access | None = None,
     prefix: str = "",
     timeout: float = 5.0,
+    ca_file: Path | None = None,
 ) -> AzureBlob:
     """Build a source named `curated`."""
     account = Account(
-        Upstream(session, name="curated", timeout=timeout),
+        Upstream(session, name="curated", timeout=timeout, ca_file=ca_file),
         session,
         access=access or Anonymous(),
         account_url=url,

@@ -42,10 +42,13 @@ class Azurite:
         """What a portal would show."""
         return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={KEY};BlobEndpoint={self.url};"
 
-    def make_container(self, *, public: bool = False) -> ContainerClient:
+    def make_container(self, *, public: bool = False, ca_file: Path | None = None) -> ContainerClient:
         """Make a container that no other test has, through Microsoft's own library."""
         service = BlobServiceClient(
-            self.url, credential={"account_name": ACCOUNT, "account_key": KEY}, api_version=_SDK_VERSION
+            self.url,
+            credential={"account_name": ACCOUNT, "account_key": KEY},
+            api_version=_SDK_VERSION,
+            connection_verify=str(ca_file) if ca_file else True,
         )
         return service.create_container(f"t{uuid.uuid4().hex[:20]}", public_access="container" if public else None)
 
