@@ -137,11 +137,11 @@ class KeyAccess:
 
     async def admit(self, request: Request) -> Request:
         """Sign the request."""
-        return sign(request, key=await self._reader.read(), owner=self._owner)
+        return sign(request, key=await _read(self._reader, self._owner), owner=self._owner)
 
     async def refused(self) -> bool:
         """Read the key again."""
-        return await self._reader.refused()
+        return await _reread(self._reader, self._owner)
 
 
 class SignatureAccess:
@@ -160,11 +160,11 @@ class SignatureAccess:
 
     async def admit(self, request: Request) -> Request:
         """Add the signature to the query."""
-        return add_signature(request, await self._reader.read(), owner=self._owner)
+        return add_signature(request, await _read(self._reader, self._owner), owner=self._owner)
 
     async def refused(self) -> bool:
         """Read the signature again."""
-        return await self._reader.refused()
+        return await _reread(self._reader, self._owner)
 
 
 class StringAccess:
@@ -192,10 +192,10 @@ class StringAccess:
 
     async def refused(self) -> bool:
         """Read the string again."""
-        return await self._reader.refused()
+        return await _reread(self._reader, self._owner)
 
     async def _read(self) -> ConnectionString:
-        return parse_connection_string(await self._reader.read(), owner=self._owner)
+        return parse_connection_string(await _read(self._reader, self._owner), owner=self._owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,6 +305,21 @@ def sign(request: Request, *, key: Secret, owner: str, date: str | None = None) 
     signature = base64.b64encode(hmac.new(raw, text.encode(), hashlib.sha256).digest()).decode()
     headers["Authorization"] = f"SharedKey {request.account}:{signature}"
     return replace(request, headers=headers)
+
+
+async def _read(reader: SecretReader, owner: str) -> Secret:
+    """Read a secret; errors name the source, for which it is."""
+    try:
+        return await reader.read()
+    except SourceError as error:
+        raise _named(error, owner) from error
+
+
+async def _reread(reader: SecretReader, owner: str) -> bool:
+    try:
+        return await reader.refused()
+    except SourceError as error:
+        raise _named(error, owner) from error
 
 
 def _named(error: SourceError, owner: str) -> SourceError:

@@ -71,17 +71,7 @@ class _Reader:
     Source: Azure Storage, "List Blobs", response body.
     """
 
-    __slots__ = (
-        "_blobs",
-        "_folders",
-        "_in_metadata",
-        "_in_prefix",
-        "_marker",
-        "_metadata",
-        "_parser",
-        "_text",
-        "_value",
-    )
+    __slots__ = ("_blobs", "_depth", "_folders", "_marker", "_metadata", "_parser", "_text", "_value")
 
     def __init__(self) -> None:
         self._blobs: list[Blob] = []
@@ -89,8 +79,8 @@ class _Reader:
         self._marker = ""
         self._value: dict[str, str] = {}
         self._metadata: dict[str, str] | None = None
-        self._in_metadata = False
-        self._in_prefix = False
+        self._depth = 0
+        """Inside a blob's metadata, where any word may be a key: how deep, from 1."""
         self._text = ""
         self._parser = expat.ParserCreate()
         self._parser.buffer_text = True
@@ -127,16 +117,16 @@ class _Reader:
 
     def _start(self, name: str, attributes: dict[str, str]) -> None:
         self._text = ""
-        if attributes and name == "Name" and attributes.get("Encoded") == "true":
+        if self._depth:
+            self._depth += 1
+        elif attributes and name == "Name" and attributes.get("Encoded") == "true":
             # What XML cannot hold comes percent-encoded since API 2021-12-02.
             self._value["Encoded"] = "true"
         elif name == "Metadata":
-            self._in_metadata = True
-        elif name == "BlobPrefix":
-            self._in_prefix = True
+            self._depth = 1
 
     def _end(self, name: str) -> None:
-        if self._in_metadata:
+        if self._depth:
             self._end_in_metadata(name)
         elif name in _FIELDS:
             self._value[name] = self._text
@@ -145,17 +135,15 @@ class _Reader:
             self._value, self._metadata = {}, None
         elif name == "BlobPrefix":
             self._folders.append(_name(self._value))
-            self._value, self._in_prefix = {}, False
+            self._value = {}
         elif name == "NextMarker":
             self._marker = self._text
 
     def _end_in_metadata(self, name: str) -> None:
-        if name == "Metadata":
-            self._in_metadata = False
-            return
+        self._depth -= 1
         # Keys keep their case and are compared without it.
         key = name.lower()
-        if key in _KEPT:
+        if self._depth == 1 and key in _KEPT:
             if self._metadata is None:
                 self._metadata = {}
             self._metadata[key] = self._text

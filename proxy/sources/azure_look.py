@@ -32,7 +32,7 @@ from proxy.sources.azure_tree import complete, read_tree_files
 T = TypeVar("T")
 
 SMALL = 10_000
-"""Files up to which a container is listed instead: two requests."""
+"""Blobs up to which a container is listed instead: two requests."""
 MOST_PLACES = 8
 """Folders of other names up to which looking into each of them is cheaper than a listing."""
 MOST_FILES = 300
@@ -50,21 +50,21 @@ _TURN = 100
 class Shape(msgspec.Struct, frozen=True, array_like=True):
     """What a listing has shown of how a container is laid out."""
 
-    files: int
+    blobs: int
     places: tuple[str, ...] | None
     """Folders whose names say nothing of what is in them; `None`: too many."""
     trees: tuple[str, ...]
     """Folders in which a mirroring tool's tree begins."""
 
 
-async def shape_of(root: str, projects: Mapping[NormalizedName, Sequence[File]], trees: Iterable[str]) -> Shape:
+async def shape_of(
+    root: str, projects: Mapping[NormalizedName, Sequence[File]], trees: Iterable[str], *, blobs: int
+) -> Shape:
     """Give the shape of what is listed; `root` is the source's folder."""
-    count = 0
     places = {root}
     trees = tuple(sorted(trees))
     in_trees = tuple(f"{tree}packages/" for tree in trees)
     for number, (project, files) in enumerate(projects.items()):
-        count += len(files)
         if number % _TURN == 0:
             await asyncio.sleep(0)
         if len(places) > MOST_PLACES:
@@ -75,7 +75,7 @@ async def shape_of(root: str, projects: Mapping[NormalizedName, Sequence[File]],
                 continue
             if normalize(folder[len(root) :].partition("/")[0]) != project:
                 places.add(folder)
-    return Shape(count, tuple(sorted(places)) if len(places) <= MOST_PLACES else None, trees)
+    return Shape(blobs, tuple(sorted(places)) if len(places) <= MOST_PLACES else None, trees)
 
 
 async def find(account: Account, root: str, project: NormalizedName, shape: Shape | None) -> tuple[File, ...] | None:
@@ -84,7 +84,7 @@ async def find(account: Account, root: str, project: NormalizedName, shape: Shap
     Raises: SourceError.
     """
     if shape is not None:
-        if shape.files <= SMALL or shape.places is None:
+        if shape.blobs <= SMALL or shape.places is None:
             return None
         places, trees = shape.places, shape.trees
     else:

@@ -47,6 +47,7 @@ class _Part:
 
     digest: bytes
     marker: str
+    blobs: int = 0
     projects: list[NormalizedName] = field(default_factory=list)
     files: list[File] = field(default_factory=list)
     """One for each of `projects`."""
@@ -65,7 +66,7 @@ class Sweep:
 
     async def run(self, known: Listing | None) -> Listing:
         """Give all files now; `known` itself where nothing changed. Raises: SourceError."""
-        parts = await self._read_parts()
+        parts = await self._read_parts(known)
         self._parts = parts
         digest = hashlib.blake2b(b"".join(part.digest for part in parts), digest_size=16).digest()
         before = read_token(known)
@@ -75,7 +76,9 @@ class Sweep:
         projects = await _group(parts)
         fingerprints = await self._read_pages(projects, pages, known, before)
         # Of all files, also those that others of their name hide.
-        shape = await shape_of(self._root, projects, {page.tree for page in pages.values()})
+        shape = await shape_of(
+            self._root, projects, {page.tree for page in pages.values()}, blobs=sum(part.blobs for part in parts)
+        )
         listed: dict[NormalizedName, tuple[File, ...]] = {}
         for number, (project, files) in enumerate(projects.items()):
             if files:
@@ -87,8 +90,9 @@ class Sweep:
                 await asyncio.sleep(0)
         return Listing(listed, msgspec.msgpack.encode(Token(digest, shape, fingerprints)))
 
-    async def _read_parts(self) -> list[_Part]:
+    async def _read_parts(self, listing: Listing | None) -> list[_Part]:
         """Ask for all answers of a listing, and understand those that are not the same as the last time."""
+        held: dict[str, File] | None = None
         known = self._parts
         parts: list[_Part] = []
         markers = {""}
@@ -100,7 +104,9 @@ class Sweep:
             if number < len(known) and known[number].digest == digest:
                 part = known[number]
             else:
-                part = await self._read_part(body, digest)
+                if held is None:
+                    held = await _by_blob(known, listing)
+                part = await self._read_part(body, digest, held)
             parts.append(part)
             marker = part.marker
             # An answer may be short, or empty, and yet not the last one.
@@ -110,15 +116,19 @@ class Sweep:
                 raise SourceNonsense(self.name, "its list goes round in circles", remedy="check `account_url`")
             markers.add(marker)
 
-    async def _read_part(self, body: list[bytes], digest: bytes) -> _Part:
+    async def _read_part(self, body: list[bytes], digest: bytes, held: dict[str, File]) -> _Part:
         part = _Part(digest, "")
         async for some in self._account.iter_list(body):
             part.marker = some.marker
+            part.blobs += len(some.blobs)
             for blob in some.blobs:
                 found = read_file(blob)
                 if found is not None:
-                    part.projects.append(found[0])
-                    part.files.append(found[1])
+                    project, file = found
+                    before = held.get(file.url)
+                    part.projects.append(project)
+                    # One blob more moves all that follow it to other places: they are the same, and held once.
+                    part.files.append(before if before == file else file)
                 elif (page := read_tree_page(blob, self._root)) is not None:
                     part.pages.append(page)
         return part
@@ -168,6 +178,20 @@ async def _digest(body: list[bytes]) -> bytes:
         digest.update(part)
         await asyncio.sleep(0)
     return digest.digest()
+
+
+async def _by_blob(parts: list[_Part], listing: Listing | None) -> dict[str, File]:
+    """Give the files that are held from before, by the names of their blobs."""
+    held: dict[str, File] = {}
+    for part in parts:
+        held.update((file.url, file) for file in part.files)
+        await asyncio.sleep(0)
+    if listing is not None and not parts:
+        for number, files in enumerate(listing.projects.values()):
+            held.update((file.url, file) for file in files)
+            if number % _TURN == 0:
+                await asyncio.sleep(0)
+    return held
 
 
 async def _group(parts: list[_Part]) -> dict[NormalizedName, list[File]]:

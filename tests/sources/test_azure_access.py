@@ -23,6 +23,7 @@ from proxy.sources.azure_access import (
     parse_connection_string,
     sign,
 )
+from proxy.sources.secrets import EnvironmentSecret
 from proxy.sources.session import Session
 from tests.fakes.azure import HeldKey, build_source, shown
 from tests.fakes.azurite import ACCOUNT, KEY, Azurite
@@ -203,6 +204,15 @@ def test_a_key_that_is_no_key_and_a_sas_that_is_none_are_refused() -> None:
         sign(request, key=Secret("not a key!"), owner="curated")
     with pytest.raises(SourceRefused, match="no signature"):
         add_signature(request, Secret("sv=2024-11-04&sp=rl"), owner="curated")
+
+
+async def test_a_secret_that_is_missing_refuses_its_source_by_name(session: Session) -> None:
+    reader = EnvironmentSecret("WHEELGATE_NO_SUCH_SECRET", owner="a variable")
+    accesses = [each(reader, owner="curated") for each in (KeyAccess, SignatureAccess, StringAccess)]
+
+    for access in accesses:
+        with pytest.raises(SourceRefused, match=r"^source curated: the environment variable"):
+            await build_source(session, "http://127.0.0.1:9", access=access).list(None)
 
 
 async def test_a_redirect_is_not_followed_with_the_credential(session: Session) -> None:

@@ -87,6 +87,15 @@ class TestAListing:
 
         assert (blob.name, blob.size, blob.etag) == ("a\ufffeb", 7, "0x8D")
 
+    async def test_any_word_may_be_a_key_of_metadata(self) -> None:
+        body = b"<EnumerationResults><Blobs><Blob><Name>a</Name><Properties><Etag>1</Etag></Properties><Metadata>"
+        body += b"<Metadata>x</Metadata><Name>b</Name><Etag>2</Etag><Blob>y</Blob><SHA256>z</SHA256></Metadata>"
+        body += b"</Blob></Blobs><NextMarker/></EnumerationResults>"
+
+        (blob,) = (await read_all(body)).blobs
+
+        assert (blob.name, blob.etag, dict(blob.metadata)) == ("a", "1", {"sha256": "z"})
+
     async def test_a_folder_of_a_hierarchical_account_is_no_file(
         self, service: FakeBlobService, source: AzureBlob
     ) -> None:
@@ -117,6 +126,19 @@ class TestAListing:
         assert second is not first
         assert set(second.projects) - set(first.projects) == {"zzz"}
         assert all(second.projects[project] is files for project, files in first.projects.items())
+
+    async def test_what_only_moved_is_held_once(self, service: FakeBlobService, source: AzureBlob) -> None:
+        service.page_size = 100
+        for number in range(1000):
+            service.has(f"foo_bar-1.{number}.tar.gz")
+        first = await source.list(None)
+        service.has("aaa-1.0.tar.gz")
+        service.blobs.pop("foo_bar-1.500.tar.gz")
+
+        second = await source.list(first)
+
+        before = {id(file) for file in first.projects[FOO]}
+        assert {id(file) for file in second.projects[FOO]} < before
 
 
 class TestALook:
@@ -206,6 +228,18 @@ class TestALook:
             assert await source.look(FOO, known) == listing.projects[FOO]
             assert len(service.requests) < 45
         assert listing.projects[FOO][0].sha256 == SHA256
+
+    async def test_a_workspace_s_own_container_is_not_listed_for_one_wheel(
+        self, service: FakeBlobService, source: AzureBlob
+    ) -> None:
+        """Azure ML keeps the logs of every run beside the private wheels."""
+        for number in range(MANY):
+            service.has(f"ExperimentRun/dcid.{number}/logs/azureml.log")
+        service.has(f"Environment/azureml-private-packages/{WHEEL}")
+        listing = await source.list(None)
+
+        for known in (None, listing):
+            assert filenames(await source.look(FOO, known)) == [WHEEL]
 
     async def test_a_token_of_another_release_is_no_knowledge(
         self, service: FakeBlobService, source: AzureBlob
