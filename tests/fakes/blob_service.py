@@ -6,6 +6,7 @@ It knows blobs, lists them by prefix, delimiter and marker, and serves ranges; i
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
@@ -111,15 +112,16 @@ class FakeBlobService:
         after, _, empties = request.query.get("marker", "").partition("\t")
         left = self.empty_pages if not empties else int(empties)
         entries: dict[str, str] = {}
-        for name in sorted(self.blobs):
-            if not name.startswith(prefix) or name <= after:
-                continue
+        names = sorted(self.blobs)
+        for name in names[bisect_left(names, max(prefix, after)) :]:
+            if not name.startswith(prefix) or len(entries) > most:
+                break
             end = name.find(delimiter, len(prefix)) if delimiter else -1
             if end >= 0:
                 folder = name[: end + len(delimiter)]
-                if folder > after:
+                if folder > after and folder not in entries:
                     entries[folder] = f"<BlobPrefix><Name>{escape(folder)}</Name></BlobPrefix>"
-            else:
+            elif name > after:
                 entries[name] = _entry(name, self.blobs[name])
         shown = list(entries)[:most] if left <= 0 else []
         if left > 0:
