@@ -17,7 +17,13 @@ UNSAID = 5.0
 _MAY_DELAY = frozenset({200, 203, 204, 206, 304, 403, 429})
 
 # Azure DevOps and Azure Storage say "too much" with a 500 or 503 and a sentence.
-_QUOTA_WORDS = (b"exceeding usage of resource", b"TF400733", b"over the account limit", b"Server is busy")
+_QUOTA_WORDS = (
+    b"exceeding usage of resource",
+    b"TF400733",
+    b"over the account limit",
+    b"Server is busy",
+    b"ServerBusy",
+)
 
 
 def parse_retry_after(value: str | None, *, now: float) -> float | None:
