@@ -23,6 +23,7 @@ from proxy.sources.rereading import SecretReader
 STORAGE_SCOPE = "https://storage.azure.com/.default"
 """The same in every cloud."""
 
+_UNAUTHORISED = 401
 _EMULATOR = "http://127.0.0.1:10000/devstoreaccount1"
 # Published, the same for everybody, and worth nothing: the emulator's.
 _EMULATOR_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
@@ -70,7 +71,7 @@ class Access(Protocol):
         Raises: SourceRefused, SourceUnavailable where the credential cannot be had.
         """
 
-    async def refused(self) -> bool:
+    async def refused(self, status: int) -> bool:
         """Take note of a refusal, and re-read the credential; whether another try is worthwhile."""
 
 
@@ -87,7 +88,7 @@ class Anonymous:
         """Add nothing."""
         return request
 
-    async def refused(self) -> bool:
+    async def refused(self, status: int) -> bool:  # noqa: ARG002 - the protocol's
         """Know nothing better."""
         return False
 
@@ -113,8 +114,10 @@ class TokenAccess:
             raise _named(error, self._owner) from error
         return replace(request, headers={**request.headers, "Authorization": f"Bearer {token.reveal()}"})
 
-    async def refused(self) -> bool:
-        """Get another token."""
+    async def refused(self, status: int) -> bool:
+        """Get another token, unless this one was believed and its identity is what lacks a role."""
+        if status != _UNAUTHORISED:
+            return False
         try:
             return await self._tokens.refused(STORAGE_SCOPE)
         except SourceError as error:
@@ -139,7 +142,7 @@ class KeyAccess:
         """Sign the request."""
         return sign(request, key=await _read(self._reader, self._owner), owner=self._owner)
 
-    async def refused(self) -> bool:
+    async def refused(self, status: int) -> bool:  # noqa: ARG002 - keys and signatures get a 403 for everything
         """Read the key again."""
         return await _reread(self._reader, self._owner)
 
@@ -162,7 +165,7 @@ class SignatureAccess:
         """Add the signature to the query."""
         return add_signature(request, await _read(self._reader, self._owner), owner=self._owner)
 
-    async def refused(self) -> bool:
+    async def refused(self, status: int) -> bool:  # noqa: ARG002 - keys and signatures get a 403 for everything
         """Read the signature again."""
         return await _reread(self._reader, self._owner)
 
@@ -190,7 +193,7 @@ class StringAccess:
             return sign(replace(request, account=string.account), key=string.key, owner=self._owner)
         return request
 
-    async def refused(self) -> bool:
+    async def refused(self, status: int) -> bool:  # noqa: ARG002 - keys and signatures get a 403 for everything
         """Read the string again."""
         return await _reread(self._reader, self._owner)
 

@@ -134,7 +134,7 @@ class Account:
             admitted = await self._admit(method, blob, query or {}, headers or {})
 
     async def _is_renewed(self, status: int) -> bool:
-        return status in {_UNAUTHORISED, _FORBIDDEN} and await self.access.refused()
+        return status in {_UNAUTHORISED, _FORBIDDEN} and await self.access.refused(status)
 
     async def _admit(
         self, method: str, blob: str | None, query: Mapping[str, str], headers: Mapping[str, str]

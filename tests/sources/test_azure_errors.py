@@ -69,7 +69,7 @@ def identity() -> TokenAccess:
         ((403, "SomethingNew"), KEY, SourceRefused, ["403 SomethingNew", "account key"]),
         ((403, ""), KEY, SourceRefused, ["403"]),
         ((400, "InvalidUri"), KEY, SourceNonsense, ["400 InvalidUri", "account_url"]),
-        ((503, "ServerBusy"), KEY, SourceUnavailable, ["503"]),
+        ((503, "ServerBusy"), KEY, SourceUnavailable, ["too many requests"]),
         ((500, "OperationTimedOut"), KEY, SourceUnavailable, ["500"]),
         ((429, "TooManyRequests"), KEY, SourceUnavailable, ["too many requests"]),
     ],

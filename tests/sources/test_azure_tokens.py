@@ -23,7 +23,7 @@ from tests.fakes.azurite import run_azurite
 from tests.fakes.blob_service import FakeBlobService, error
 from tests.fakes.certificates import make_authority
 from tests.fakes.clock import FakeClock
-from tests.fakes.identity import FakeIdentity
+from tests.fakes.identity import FakeIdentity, FakeTokens
 from tests.fakes.loopback import Seen
 
 WHEEL = "foo-1.0-py3-none-any.whl"
@@ -142,6 +142,19 @@ class TestRealAzureIdentity:
         assert shown(listing) == {"foo": [WHEEL]}
         assert len(refused) == 1
         assert len(identity.minted) == 2
+
+
+async def test_a_token_whose_identity_lacks_a_role_is_not_replaced(session: Session) -> None:
+    tokens = FakeTokens()
+    access = TokenAccess(tokens, label="managed identity", owner="curated")
+    async with FakeBlobService() as service:
+        service.refuse(403, "AuthorizationPermissionMismatch")
+
+        with pytest.raises(SourceRefused):
+            await build_source(session, service.url, access=access).list(None)
+
+        assert len(service.requests) == 1
+    assert len(tokens.given) == 1
 
 
 def granted(text: str, *, expires: float, renew: float) -> Granted:
