@@ -15,10 +15,9 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -27,6 +26,8 @@ from packaging.requirements import Requirement
 
 from proxy.config import Config
 from proxy.config.models import Feed as FeedSettings
+from proxy.doctor import Report
+from proxy.doctor.examination import examine, unasked
 from proxy.explanation import Explanation
 from proxy.feed import Feed
 from proxy.feed.explain import explain as explain_project
@@ -119,8 +120,11 @@ async def build(
         yield Machine(feeds, App(feeds, answers, metrics), metrics, index, artifacts, background)
 
 
-async def serve(config: Config, *, host: str, port: int) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what streams within the grace period. Raises: OSError."""
+async def serve(config: Config, *, host: str, port: int, announce: Callable[[Config, str, int], None]) -> None:
+    """Serve until SIGTERM or SIGINT, then finish what streams within the grace period.
+
+    `announce` is told the configuration and the address once clients can connect. Raises: OSError.
+    """
     readiness = Readiness()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -144,20 +148,9 @@ async def serve(config: Config, *, host: str, port: int) -> None:
     log.info("stopped")
 
 
-def announce(config: Config, host: str, port: int) -> None:
-    """Print the line to give pip."""
-    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104 - compared only
-    base = str(config.server.public_url or f"http://{shown}:{port}/")
-    lines = [f"Wheelgate serves at {base}"]
-    for name, feed in config.feeds.items():
-        prefix = "" if name == "default" else f"{name}/"
-        lines += [
-            f"  feed {name}: {', then '.join(feed.sources)}",
-            f"  pip install --index-url {base}{prefix}simple/ PROJECT",
-        ]
-    with suppress(BrokenPipeError):
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
+async def check(config: Config, *, offline: bool) -> Report:
+    """Say of each source and workspace whether it works; with `offline`, name them and ask nothing."""
+    return unasked(config) if offline else await examine(config)
 
 
 async def explain(config: Config, requirement: str, feed: str) -> Explanation:

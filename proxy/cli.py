@@ -137,9 +137,10 @@ def serve(
     logs.set_up(log_level, log_format)
 
     from proxy import assembly
+    from proxy.cli_output import announce
 
     with _listening(server.host, server.port):
-        _run(assembly.serve(loaded, host=server.host, port=server.port))
+        _run(assembly.serve(loaded, host=server.host, port=server.port, announce=announce))
 
 
 @wheelgate.command(short_help="Validate the configuration, and ask every source.")
@@ -160,15 +161,15 @@ def check(*, config: Path | None, offline: bool, as_json: bool) -> None:
 
             click.echo(msgspec.json.encode({"good": False, "problems": error.problems}))
         raise
-    if offline:
-        click.echo('{"good":true,"sources":[]}' if as_json else cli_output.describe_configuration(loaded, file))
-        return
     logs.set_up("error")
+    if offline and not as_json:
+        click.echo(cli_output.describe_configuration(loaded, file))
+        return
 
     from proxy import assembly
 
     with _progress("asking every source"):
-        report = _run(assembly.check(loaded, offline=False))
+        report = _run(assembly.check(loaded, offline=offline))
     if as_json:
         click.echo(report.as_json())
     else:

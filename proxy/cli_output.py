@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+from itertools import zip_longest
 from typing import TextIO
 from urllib.parse import urlsplit
 
@@ -23,17 +25,19 @@ _AGES = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
 def announce(config: Config, host: str, port: int, out: TextIO | None = None) -> None:
-    """Print where the server listens, its feeds, and the line to give pip."""
+    """Print where the server is, its feeds, and the line to give pip."""
     everywhere = host in _EVERYWHERE
     shown = "127.0.0.1" if everywhere else f"[{host}]" if ":" in host else host
     url = config.server.public_url or f"http://{shown}:{port}/"
-    lines = [f"Wheelgate listens on {host or '*'} port {port}"]
+    lines = [f"Wheelgate serves at {url}"]
     for name, feed in config.feeds.items():
-        lines += [f"  feed {name}: {', '.join(feed.sources)}", f"    {_pip_line(url, name)}"]
+        lines += [f"  feed {name}: {', then '.join(feed.sources)}", f"  {_pip_line(url, name)}"]
     if everywhere and config.server.public_url is None:
         lines.append("  from other machines: this machine's name instead of 127.0.0.1 (or set server.public_url)")
-    # In one piece and at once: whoever waits for it in a pipe may start now.
-    print("\n".join(lines), file=out or sys.stdout, flush=True)
+    # Whoever started us may not listen any more, which is no reason not to serve.
+    with suppress(BrokenPipeError):
+        # In one piece and at once: whoever waits for it in a pipe may start now.
+        print("\n".join(lines), file=out or sys.stdout, flush=True)
 
 
 def describe_problems(error: ConfigurationInvalid) -> str:
@@ -62,11 +66,19 @@ def print_report(report: Report, out: TextIO) -> None:
         table.add_row(*_cells(row))
     console.print(table)
     for row in report.rows:
-        remedies = [*row.remedies, *[""] * len(row.problems)]
-        for problem, remedy in zip(row.problems, remedies, strict=False):
-            _say(console, f"[red]{escape(row.name)}[/]: {escape(problem)}", remedy)
-        for warning in row.warnings:
-            _say(console, f"[yellow]{escape(row.name)}[/]: {escape(warning)}", "")
+        _print_findings(console, row)
+    for warning in report.warnings:
+        _say(console, f"[yellow]{escape(warning)}[/]")
+
+
+def _print_findings(console: Console, row: Row) -> None:
+    name = escape(row.name)
+    for problem, remedy in zip_longest(row.problems, row.remedies[: len(row.problems)], fillvalue=""):
+        _say(console, f"[red]{name}[/]: {escape(problem)}", remedy)
+    for warning in row.warnings:
+        _say(console, f"[yellow]{name}[/]: {escape(warning)}")
+    for note in row.notes:
+        _say(console, f"[dim]{name}: {escape(note)}[/]")
 
 
 def print_explanation(explanation: Explanation, out: TextIO) -> None:
@@ -74,7 +86,7 @@ def print_explanation(explanation: Explanation, out: TextIO) -> None:
     console = _console(out)
     owner = f"owned by {explanation.owner}" if explanation.owner else "owned by no source"
     title = f"[bold]{escape(explanation.project)}[/] in feed {escape(explanation.feed)}: {escape(owner)}"
-    _say(console, f"{title} ({escape(explanation.why)})", "")
+    _say(console, f"{title} ({escape(explanation.why)})")
     sources = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
     for source in explanation.sources:
         age = "" if source.age_seconds is None else f"{_age(source.age_seconds)} ago"
@@ -83,7 +95,7 @@ def print_explanation(explanation: Explanation, out: TextIO) -> None:
     served = [file for file in explanation.files if file.served]
     if explanation.files:
         hidden = len(explanation.files) - len(served)
-        _say(console, f"{len(served)} file{'s' * (len(served) != 1)} served, {hidden} hidden:", "")
+        _say(console, f"{len(served)} file{'s' * (len(served) != 1)} served, {hidden} hidden:")
     files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
     for file in explanation.files:
         files.add_row(*_file_cells(file))
@@ -94,7 +106,7 @@ def _console(out: TextIO) -> Console:
     return Console(file=out, width=None if out.isatty() else _IN_A_PIPE, highlight=False, emoji=False)
 
 
-def _say(console: Console, text: str, remedy: str) -> None:
+def _say(console: Console, text: str, remedy: str = "") -> None:
     # Sentences are not broken by us: a terminal wraps them, and in a pipe they stay one line.
     console.print(text, soft_wrap=True)
     if remedy:

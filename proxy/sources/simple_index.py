@@ -70,7 +70,7 @@ class SimpleIndex:
         """
         self.name = upstream.name
         self._times = times
-        self._upstream = upstream
+        self.upstream = upstream
         self._place = url
         self._doubt = FeedDoubt(upstream)
 
@@ -87,11 +87,11 @@ class SimpleIndex:
         return dataclasses.replace(answer, page=page, validator=answer.validator if is_final else None)
 
     async def _ask(self, project: NormalizedName, validator: str | None) -> Answer | Unchanged | None:
-        index = await self._index_url()
+        index = await self.index_url()
         url = _below(index, f"{project}/")
         known = _unpack(validator)
         expect = {200, _UNAUTHORIZED, *_ABSENT} | ({_NOT_MODIFIED} if known is not None else set())
-        async with self._upstream.get(url, headers=_conditions(known) | {"Accept": ACCEPT}, expect=expect) as response:
+        async with self.upstream.get(url, headers=_conditions(known) | {"Accept": ACCEPT}, expect=expect) as response:
             if response.status in _ABSENT:
                 return None
             if response.status == _NOT_MODIFIED:
@@ -101,7 +101,7 @@ class SimpleIndex:
                 answer = await self._read_page(response, project, known)
                 self._doubt.is_served(url)
                 return answer
-            said = what_it_says(await self._upstream.read(response, limit=1 << 16), project)
+            said = what_it_says(await self.upstream.read(response, limit=1 << 16), project)
         await self._doubt.resolve(url, said, index=index)
         return None
 
@@ -110,16 +110,16 @@ class SimpleIndex:
 
         Raises: SourceError; SourceNonsense where it has no list.
         """
-        url = await self._index_url()
+        url = await self.index_url()
         expect = {200, 405, 501, *_ABSENT}
-        async with self._upstream.get(url, headers={"Accept": ACCEPT}, expect=expect) as response:
+        async with self.upstream.get(url, headers={"Accept": ACCEPT}, expect=expect) as response:
             if response.status != 200:  # noqa: PLR2004 - OK
                 raise SourceNonsense(
                     self.name,
                     f"it has no project list (it answered {response.status})",
                     remedy="nothing to do: project pages do not need it",
                 )
-            body = await self._upstream.read(response, limit=PAGE_LIMIT)
+            body = await self.upstream.read(response, limit=PAGE_LIMIT)
             names = await self._parse(
                 response,
                 body,
@@ -134,7 +134,7 @@ class SimpleIndex:
 
         Raises: FileGone where the index no longer has it; SourceError where it could not be asked.
         """
-        return open_file(self._upstream, file, start=start, end=end)
+        return open_file(self.upstream, file, start=start, end=end)
 
     async def read_metadata(self, file: File) -> bytes | None:
         """Give the core metadata published beside `file`, or `None` where there is none.
@@ -150,24 +150,27 @@ class SimpleIndex:
             return None
         return await self._read_beside(file.provenance, accept=ACCEPT_PROVENANCE)
 
-    async def _read_beside(self, url: str, *, accept: str) -> bytes | None:
-        async with self._upstream.get(url, headers={"Accept": accept}, expect={200, *_ABSENT}) as response:
-            if response.status in _ABSENT:
-                return None
-            return await self._upstream.read(response, limit=SIDECAR_LIMIT)
+    async def index_url(self) -> str:
+        """Give the URL that project names are appended to.
 
-    async def _index_url(self) -> str:
-        """Give the URL that project names are appended to."""
+        Raises: SourceRefused where pip's settings are to say it, and do not.
+        """
         if isinstance(self._place, PipSettings):
             found = await self._place.read(self.name)
-            self._upstream.follow(ca_file=found.ca_file, proxy=found.proxy, allow_http=found.allow_http)
+            self.upstream.follow(ca_file=found.ca_file, proxy=found.proxy, allow_http=found.allow_http)
             return found.url
         return self._place
+
+    async def _read_beside(self, url: str, *, accept: str) -> bytes | None:
+        async with self.upstream.get(url, headers={"Accept": accept}, expect={200, *_ABSENT}) as response:
+            if response.status in _ABSENT:
+                return None
+            return await self.upstream.read(response, limit=SIDECAR_LIMIT)
 
     async def _read_page(
         self, response: aiohttp.ClientResponse, project: NormalizedName, known: _Validator | None
     ) -> Answer | Unchanged:
-        body = await self._upstream.read(response, limit=PAGE_LIMIT)
+        body = await self.upstream.read(response, limit=PAGE_LIMIT)
         base_url = _base_url(response)
         etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
         now = _Validator(_READER, await _digest(body, base_url), etag, modified)
@@ -210,8 +213,7 @@ class SimpleIndex:
             origin = url[: url.find("/", 8) + 1]
             if origin not in seen:
                 seen[origin] = (
-                    why_refused(as_target(origin or url), allow_http=self._upstream.allow_http, coming_from=here)
-                    is None
+                    why_refused(as_target(origin or url), allow_http=self.upstream.allow_http, coming_from=here) is None
                 )
             return seen[origin]
 

@@ -32,6 +32,8 @@ class Row:
     """What to change, in the order of the problems."""
     warnings: tuple[str, ...] = ()
     """What works, but worse than it could."""
+    notes: tuple[str, ...] = ()
+    """What else is known: where the host is, whose credential it is and until when."""
 
     @property
     def is_good(self) -> bool:
@@ -44,6 +46,8 @@ class Report:
     """All rows of one check."""
 
     rows: tuple[Row, ...]
+    warnings: tuple[str, ...] = ()
+    """What is of no single source."""
 
     @property
     def exit_code(self) -> int:
@@ -53,4 +57,4 @@ class Report:
     def as_json(self) -> bytes:
         """Give it for `wheelgate check --json`: the rows with the names of their fields."""
         rows: Any = msgspec.to_builtins(self.rows)
-        return msgspec.json.encode({"good": self.exit_code == 0, "sources": rows})
+        return msgspec.json.encode({"good": self.exit_code == 0, "sources": rows, "warnings": self.warnings})
