@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Collection, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -43,6 +43,7 @@ LARGEST_PAGE = 64 << 20
 _GLANCE = 500
 _MOST_ROUNDS = 40
 _MOST_ANSWERS = 20
+_MOST_BEGINNINGS = 64
 _MORE = re.compile(rb"<NextMarker>[^<]+</NextMarker>")
 _TURN = 100
 
@@ -52,17 +53,22 @@ class Shape(msgspec.Struct, frozen=True, array_like=True):
 
     blobs: int
     places: tuple[str, ...] | None
-    """Folders whose names say nothing of what is in them; `None`: too many."""
+    """Folders whose names say nothing of what is in them; `None`: too many, or files that no prefix finds."""
     trees: tuple[str, ...]
     """Folders in which a mirroring tool's tree begins."""
 
 
 async def shape_of(
-    root: str, projects: Mapping[NormalizedName, Sequence[File]], trees: Iterable[str], *, blobs: int
+    root: str,
+    projects: Mapping[NormalizedName, Sequence[File]],
+    pages: Collection[tuple[str, NormalizedName]],
+    *,
+    blobs: int,
 ) -> Shape:
-    """Give the shape of what is listed; `root` is the source's folder."""
+    """Give the shape of what is listed; `root` is the source's folder, `pages` are those of trees."""
     places = {root}
-    trees = tuple(sorted(trees))
+    trees = tuple(sorted({tree for tree, _ in pages}))
+    has_unlisted = False
     in_trees = tuple(f"{tree}packages/" for tree in trees)
     for number, (project, files) in enumerate(projects.items()):
         if number % _TURN == 0:
@@ -71,11 +77,15 @@ async def shape_of(
             continue
         for file in files:
             folder = file.url[: -len(file.filename)]
-            if folder == root or (in_trees and folder.startswith(in_trees)):
+            if folder == root:
                 continue
-            if normalize(folder[len(root) :].partition("/")[0]) != project:
+            if in_trees and folder.startswith(in_trees):
+                has_unlisted = has_unlisted or not any((tree, project) in pages for tree in trees)
+            elif normalize(folder[len(root) :].partition("/")[0]) != project:
                 places.add(folder)
-    return Shape(blobs, tuple(sorted(places)) if len(places) <= MOST_PLACES else None, trees)
+    # Files of a tree that no page lists are found by nothing but a listing.
+    is_regular = len(places) <= MOST_PLACES and not has_unlisted
+    return Shape(blobs, tuple(sorted(places)) if is_regular else None, trees)
 
 
 async def find(account: Account, root: str, project: NormalizedName, shape: Shape | None) -> tuple[File, ...] | None:
@@ -137,7 +147,14 @@ async def _in_place(account: Account, place: str, project: NormalizedName) -> li
     for _ in range(_MOST_ROUNDS):
         if not beginnings:
             return files
-        answers = await together(*(_glance(account, place, beginning, project) for beginning in beginnings))
+        if len(beginnings) > _MOST_BEGINNINGS:
+            return None
+        answers = await together(
+            *(
+                _glance(account, place + beginning.text, most=None if beginning.is_whole(project) else _GLANCE)
+                for beginning in beginnings
+            )
+        )
         longer: list[Beginning] = []
         for beginning, listed in zip(beginnings, answers, strict=True):
             if not listed.marker:
@@ -153,11 +170,14 @@ async def _in_place(account: Account, place: str, project: NormalizedName) -> li
     return None
 
 
-def _glance(
-    account: Account, place: str, beginning: Beginning, project: NormalizedName
-) -> Coroutine[Any, Any, ListedBlobs]:
-    most = None if beginning.is_whole(project) else _GLANCE
-    return account.list_blobs(prefix=place + beginning.text, most=most)
+async def _glance(account: Account, prefix: str, *, most: int | None = _GLANCE) -> ListedBlobs:
+    """Give the first answer that has blobs, or the last one: an answer may be empty and yet not the last."""
+    listed = await account.list_blobs(prefix=prefix, most=most)
+    for _ in range(_MOST_ANSWERS):
+        if listed.blobs or not listed.marker:
+            break
+        listed = await account.list_blobs(prefix=prefix, marker=listed.marker, most=most)
+    return listed
 
 
 async def _read_on(account: Account, prefix: str, listed: ListedBlobs) -> list[Blob] | None:
@@ -178,11 +198,11 @@ def _files_of(project: NormalizedName, blobs: Iterable[Blob]) -> list[File]:
 async def _in_tree(account: Account, root: str, tree: str, project: NormalizedName) -> list[File] | None:
     """Give the files that the project's page names and that are there."""
     prefixes = (f"simple/{project}/", f"simple/{project[0]}/{project}/", f"json/{project}", f"pypi/{project}/")
-    answers = await together(*(account.list_blobs(prefix=tree + prefix, most=_GLANCE) for prefix in prefixes))
+    answers = await together(*(_glance(account, tree + prefix) for prefix in prefixes))
     pages = (read_tree_page(blob, root) for listed in answers for blob in listed.blobs)
     page = best_pages(page for page in pages if page is not None).get((tree, project))
     if page is None:
-        return []
+        return None if any(listed.marker and not listed.blobs for listed in answers) else []
     try:
         body = await account.read_blob(page.blob, limit=LARGEST_PAGE)
         said = await asyncio.to_thread(read_tree_files, body, page)
@@ -193,8 +213,14 @@ async def _in_tree(account: Account, root: str, tree: str, project: NormalizedNa
     return await _there(account, page, said)
 
 
-async def _there(account: Account, page: TreePage, said: list[File]) -> list[File]:
-    names = {entry.url for entry in said if entry.url.startswith(page.files_at)}
-    answers = await together(*(account.list_blobs(prefix=name, most=_GLANCE) for name in sorted(names)))
-    blobs = {blob.name: blob for listed in answers for blob in listed.blobs if blob.name in names}
-    return complete(_files_of(page.project, blobs.values()), said)
+async def _there(account: Account, page: TreePage, said: list[File]) -> list[File] | None:
+    names = sorted({entry.url for entry in said if entry.url.startswith(page.files_at)})
+    answers = await together(*(_glance(account, name) for name in names))
+    # What begins with a name comes first where it is the name.
+    found = [
+        next((blob for blob in listed.blobs if blob.name == name), None)
+        for name, listed in zip(names, answers, strict=True)
+    ]
+    if any(blob is None and listed.marker for blob, listed in zip(found, answers, strict=True)):
+        return None
+    return complete(_files_of(page.project, (blob for blob in found if blob is not None)), said)

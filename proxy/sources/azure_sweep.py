@@ -76,9 +76,7 @@ class Sweep:
         projects = await _group(parts)
         fingerprints = await self._read_pages(projects, pages, known, before)
         # Of all files, also those that others of their name hide.
-        shape = await shape_of(
-            self._root, projects, {page.tree for page in pages.values()}, blobs=sum(part.blobs for part in parts)
-        )
+        shape = await shape_of(self._root, projects, pages.keys(), blobs=sum(part.blobs for part in parts))
         listed: dict[NormalizedName, tuple[File, ...]] = {}
         for number, (project, files) in enumerate(projects.items()):
             if files:

@@ -210,7 +210,7 @@ class TestALook:
 
     async def test_a_project_of_a_mirror_s_tree_is_its_page(self, service: FakeBlobService, source: AzureBlob) -> None:
         for number in range(MANY):
-            service.has(f"web/packages/{number % 256:02x}/{number}/project_{number}-1.0.tar.gz")
+            service.has(f"web/packages/{number % 256:02x}/{number}/README")
         for name in (WHEEL, "foo_bar-6.6.6.tar.gz"):
             service.has(f"web/packages/aa/bb/{name}", CONTENT)
         entry = {
@@ -240,6 +240,61 @@ class TestALook:
 
         for known in (None, listing):
             assert filenames(await source.look(FOO, known)) == [WHEEL]
+
+    async def test_a_project_of_many_answers_is_read_to_its_end(
+        self, service: FakeBlobService, source: AzureBlob
+    ) -> None:
+        has_many(service)
+        service.page_size = 400
+        names = [f"foo_bar-1.{number:04}.tar.gz" for number in range(1000)]
+        for name in names:
+            service.has(name)
+        listing = await source.list(None)
+
+        assert filenames(await source.look(FOO, listing)) == names
+        service.page_size = 20
+        assert await source.look(FOO, listing) is None
+
+    async def test_an_empty_answer_that_is_not_the_last_is_no_absence(
+        self, service: FakeBlobService, source: AzureBlob
+    ) -> None:
+        has_many(service)
+        self.has_tree(service)
+        listing = await source.list(None)
+        service.empty_pages = 1
+
+        files = await source.look(FOO, listing)
+
+        assert files is None or filenames(files) == [WHEEL]
+
+    async def test_a_tree_with_files_that_no_page_lists_takes_a_listing(
+        self, service: FakeBlobService, source: AzureBlob
+    ) -> None:
+        has_many(service)
+        self.has_tree(service)
+        service.has("web/packages/dd/ee/baz-1.0.tar.gz")
+
+        listing = await source.list(None)
+
+        assert filenames(listing.projects[NormalizedName("baz")]) == ["baz-1.0.tar.gz"]
+        assert await source.look(NormalizedName("baz"), listing) is None
+
+    async def test_a_page_of_a_tree_that_cannot_be_read_takes_a_listing(
+        self, service: FakeBlobService, source: AzureBlob
+    ) -> None:
+        has_many(service)
+        self.has_tree(service)
+        listing = await source.list(None)
+        service.has("web/simple/foo-bar/index.v1_json", b"nonsense")
+
+        assert await source.look(FOO, listing) is None
+        assert filenames((await source.list(listing)).projects[FOO]) == [WHEEL]
+
+    def has_tree(self, service: FakeBlobService) -> None:
+        service.has(f"web/packages/aa/bb/{WHEEL}", CONTENT)
+        entry = {"filename": WHEEL, "url": f"../../packages/aa/bb/{WHEEL}", "hashes": {"sha256": SHA256}}
+        page = {"meta": {"api-version": "1.1"}, "name": "foo-bar", "files": [entry]}
+        service.has("web/simple/foo-bar/index.v1_json", json.dumps(page).encode())
 
     async def test_a_token_of_another_release_is_no_knowledge(
         self, service: FakeBlobService, source: AzureBlob
