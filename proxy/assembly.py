@@ -1,7 +1,7 @@
 """The one file that knows every part, and the order they are built in.
 
-1. what everything may use: background tasks, metrics;
-2. what this machine keeps: the index, the artifacts, the downloads;
+1. what this machine keeps: the index, the artifacts;
+2. background tasks, which use both and so end before them; the downloads;
 3. the way out: the session, secrets, credentials;
 4. for each source that a feed uses: the source, its inspector, its mirror;
 5. for each feed: its mirrors in order, under its claims and rules;
@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import structlog
 from aiohttp import web
@@ -26,8 +27,6 @@ from packaging.requirements import Requirement
 
 from proxy.config import Config
 from proxy.config.models import Feed as FeedSettings
-from proxy.doctor import Report
-from proxy.doctor.examination import examine, unasked
 from proxy.explanation import Explanation
 from proxy.feed import Feed
 from proxy.feed.explain import explain as explain_project
@@ -43,13 +42,19 @@ from proxy.store.artifacts import Artifacts
 from proxy.store.download import Downloads
 from proxy.store.index import Index
 from proxy.tasks import Background
+from proxy.telemetry.access import AccessLog
 from proxy.telemetry.metrics import Metrics
 from proxy.web.app import App
 from proxy.web.artifacts import Artifacts as ArtifactAnswers
+from proxy.web.edge import Server
 from proxy.web.operations import Operations
 from proxy.web.pages import Pages
 from proxy.web.renderings import Renderings
 from proxy.web.routes import Kind
+from proxy.web.shelf import Shelf
+
+if TYPE_CHECKING:
+    from proxy.doctor import Report
 
 log = structlog.get_logger(__name__)
 
@@ -67,9 +72,8 @@ class Machine:
     feeds: Mapping[str, Feed]
     app: App
     metrics: Metrics
-    index: Index
-    artifacts: Artifacts
-    background: Background
+    shelf: Shelf
+    access: AccessLog
 
 
 class Readiness:
@@ -88,10 +92,10 @@ async def build(
     readiness = readiness or Readiness()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
-        background = await stack.enter_async_context(Background())
         directory = config.cache.directory
         index = await stack.enter_async_context(Index(directory / "index"))
         artifacts = await stack.enter_async_context(Artifacts(directory / "artifacts", size=config.cache.size))
+        background = await stack.enter_async_context(Background())
         downloads = Downloads(artifacts, background)
         session = await stack.enter_async_context(Session(observe=metrics.observe_upstream, clock=clock))
         places = await stack.enter_async_context(Places(config, session, background))
@@ -104,6 +108,9 @@ async def build(
             Files(index, artifacts, downloads, background), Sidecars(index, artifacts, background), metrics
         )
         operations = Operations(feeds, metrics, public_url=public_url, is_ready=lambda: readiness.is_ready)
+        access = await stack.enter_async_context(AccessLog())
+        shelf = Shelf(clock)
+        background.start(_absorb(metrics, shelf), name="counting what the shelf gave")
         answers = {
             Kind.ROOT: operations.root,
             Kind.NAMES: pages.names,
@@ -117,7 +124,8 @@ async def build(
             Kind.READYZ: operations.readyz,
             Kind.METRICS: operations.metrics,
         }
-        yield Machine(feeds, App(feeds, answers, metrics), metrics, index, artifacts, background)
+        app = App(feeds, answers, metrics=metrics, shelf=shelf, access=access)
+        yield Machine(feeds, app, metrics, shelf, access)
 
 
 async def serve(config: Config, *, host: str, port: int, announce: Callable[[Config, str, int], None]) -> None:
@@ -132,7 +140,8 @@ async def serve(config: Config, *, host: str, port: int, announce: Callable[[Con
         loop.add_signal_handler(number, stop.set)
     async with build(config, readiness=readiness) as machine:
         runner = web.ServerRunner(
-            web.Server(machine.app.handle, access_log=None, keepalive_timeout=KEEP_ALIVE), shutdown_timeout=GRACE
+            Server(machine.app.handle, shelf=machine.shelf, access=machine.access, keepalive_timeout=KEEP_ALIVE),
+            shutdown_timeout=GRACE,
         )
         await runner.setup()
         try:
@@ -150,6 +159,9 @@ async def serve(config: Config, *, host: str, port: int, announce: Callable[[Con
 
 async def check(config: Config, *, offline: bool) -> Report:
     """Say of each source and workspace whether it works; with `offline`, name them and ask nothing."""
+    # What examines sources is of no use to a server.
+    from proxy.doctor.examination import examine, unasked  # noqa: PLC0415
+
     return unasked(config) if offline else await examine(config)
 
 
@@ -161,6 +173,12 @@ async def explain(config: Config, requirement: str, feed: str) -> Explanation:
         raise AssertionError("the command line has checked the name")
     async with build(config) as machine:
         return await explain_project(machine.feeds[feed], project, wanted)
+
+
+async def _absorb(metrics: Metrics, shelf: Shelf) -> None:
+    while True:
+        await asyncio.sleep(1)
+        metrics.absorb(shelf.counts())
 
 
 def _feed(name: str, settings: FeedSettings, mirrors: Mirrors, clock: Callable[[], float]) -> Feed:

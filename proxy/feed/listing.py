@@ -19,7 +19,7 @@ import zstandard
 
 from proxy.errors import Hidden, ProjectAbsent, SourceError
 from proxy.feed.feed import Feed
-from proxy.mirror.base import Clock
+from proxy.mirror.base import Clock, within
 from proxy.simple import as_html, as_json
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.simple.negotiation import Coding, MediaType
@@ -42,6 +42,8 @@ class Stored:
     size: int
     etag: str
     made_at: float
+    own: int | None
+    """Stands for what the private sources listed then; `None` where one of them could not be asked."""
 
     def open(self) -> BinaryIO:
         """Open it. Raises: OSError."""
@@ -60,6 +62,9 @@ class LinkedFile:
 class Whole(Protocol):
     """A mirror that can give all its pages."""
 
+    def names(self) -> AsyncIterator[str]:
+        """Give the names of all projects. Raises: SourceError."""
+
     def files(self) -> AsyncIterator[Page]:
         """Give the pages of all projects. Raises: SourceError."""
 
@@ -77,7 +82,7 @@ class Lists:
 
     async def __aenter__(self) -> Self:
         """Make the folder."""
-        self._folder = tempfile.TemporaryDirectory(prefix="wheelgate-lists-")
+        self._folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="wheelgate-lists-")
         return self
 
     async def __aexit__(
@@ -85,19 +90,24 @@ class Lists:
     ) -> None:
         """Remove the folder."""
         if self._folder is not None:
-            self._folder.cleanup()
+            await asyncio.to_thread(self._folder.cleanup)
 
     async def names(self, feed: Feed, media_type: MediaType, coding: Coding) -> Stored:
         """Give the feed's project list in one form. Raises: SourceError where no source can list its projects."""
         key = (feed.name, media_type, coding)
         stored = self._stored.get(key)
-        if stored is not None and self._clock() - stored.made_at < LIFE:
+        own = await _own(feed)
+        # What the private sources have changes under their users' eyes; the long list of an upstream may be late.
+        if stored is not None and own in {None, stored.own}:
+            if self._clock() - stored.made_at >= LIFE:
+                self._flights.launch(key, lambda: self._make(key, feed, own))
             return stored
-        flight = self._flights.launch(key, lambda: self._make(key, feed))
-        if stored is None or feed.is_private:
-            # What the private sources have changes under their users' eyes; a long list of an upstream may be late.
-            return await asyncio.wait_for(asyncio.shield(flight), PATIENCE)
-        return stored
+        try:
+            return await within(PATIENCE, feed.name, self._flights.join(key, lambda: self._make(key, feed, own)))
+        except SourceError:
+            if stored is None:
+                raise
+            return stored
 
     async def links(self, feed: Feed) -> list[LinkedFile]:
         """Give the served files of the feed's private sources. A source that cannot be asked is left out."""
@@ -113,19 +123,33 @@ class Lists:
                 log.warning("source is left out of the links", source=source, feed=feed.name, reason=error.reason)
         return linked
 
-    async def _make(self, key: tuple[str, MediaType, Coding], feed: Feed) -> Stored:
+    async def _make(self, key: tuple[str, MediaType, Coding], feed: Feed, own: int | None) -> Stored:
         """Write the list to a file, batch by batch, hashing as it goes."""
         if self._folder is None:
             raise RuntimeError("the lists are not entered")
         _, media_type, coding = key
-        names: list[NormalizedName] = [name async for name in feed.names()]
-        stored = await asyncio.to_thread(_write, Path(self._folder.name), names, media_type, coding, self._clock())
+        names = await feed.names()
+        path, size, etag = await asyncio.to_thread(_write, Path(self._folder.name), names, media_type, coding)
+        stored = Stored(path, size, etag, self._clock(), own)
         old = self._stored.get(key)
         self._stored[key] = stored
         if old is not None and old.path != stored.path:
             with contextlib.suppress(OSError):
                 await asyncio.to_thread(old.path.unlink)
         return stored
+
+
+async def _own(feed: Feed) -> int | None:
+    """Give what stands for the names that the feed's private sources list now, or `None` where one cannot be asked."""
+    names: list[str] = []
+    try:
+        for source in feed.ownership.order:
+            mirror = feed.mirrors[source]
+            if isinstance(mirror, Whole):
+                names += [source, *[name async for name in mirror.names()]]
+    except SourceError:
+        return None
+    return hash(tuple(names))
 
 
 async def _linked(feed: Feed, source: str, project: NormalizedName) -> list[LinkedFile]:
@@ -143,7 +167,7 @@ async def _linked(feed: Feed, source: str, project: NormalizedName) -> list[Link
     ]
 
 
-def _write(folder: Path, names: Iterable[str], media_type: MediaType, coding: Coding, now: float) -> Stored:
+def _write(folder: Path, names: Iterable[str], media_type: MediaType, coding: Coding) -> tuple[Path, int, str]:
     parts = as_json.iter_names(names) if media_type is MediaType.JSON else as_html.iter_names(names)
     digest = hashlib.sha256()
     handle, path = tempfile.mkstemp(dir=folder)
@@ -152,7 +176,7 @@ def _write(folder: Path, names: Iterable[str], media_type: MediaType, coding: Co
             digest.update(part)
             stream.write(part)
     tag = f'"{digest.hexdigest()[:32]}-{media_type.name.lower()}-{coding.value}"'
-    return Stored(Path(path), Path(path).stat().st_size, tag, now)
+    return Path(path), Path(path).stat().st_size, tag
 
 
 class _Writer(Protocol):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 20.0)
@@ -61,6 +63,13 @@ class Metrics:
         self.seconds.labels(route).observe(seconds)
         if sent:
             self.sent.labels(route).inc(sent)
+
+    def absorb(self, counts: Mapping[tuple[str, int], tuple[int, int]]) -> None:
+        """Count requests that were answered from the shelf: by route and status, how many and how many bytes."""
+        for (route, status), (number, sent) in counts.items():
+            self.requests.labels(route, str(status)).inc(number)
+            if sent:
+                self.sent.labels(route).inc(sent)
 
     def render(self) -> bytes:
         """Give all of it in Prometheus' text format."""

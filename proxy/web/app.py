@@ -22,25 +22,36 @@ from aiohttp import web
 
 from proxy.errors import WheelgateError
 from proxy.feed import Feed
+from proxy.telemetry.access import AccessLog, Noted
 from proxy.telemetry.metrics import Metrics
 from proxy.web import problems
 from proxy.web.routes import Kind, Route, route
-from proxy.web.serving import Aborted
+from proxy.web.serving import SERVER, Aborted
+from proxy.web.shelf import FINISHED, Shelf
 
 log = structlog.get_logger(__name__)
 
-SERVER = "wheelgate"
 Answer = Callable[[web.BaseRequest, Route, Feed], Awaitable[web.StreamResponse]]
 
 
 class App:
     """Answers requests for all feeds."""
 
-    def __init__(self, feeds: Mapping[str, Feed], answers: Mapping[Kind, Answer], metrics: Metrics) -> None:
-        """Answer each kind of route by its own function."""
+    def __init__(
+        self,
+        feeds: Mapping[str, Feed],
+        answers: Mapping[Kind, Answer],
+        *,
+        metrics: Metrics,
+        shelf: Shelf,
+        access: AccessLog,
+    ) -> None:
+        """Answer each kind of route by its own function, and put finished answers on the `shelf`."""
         self._feeds = feeds
         self._answers = answers
         self._metrics = metrics
+        self._shelf = shelf
+        self._access = access
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -53,7 +64,7 @@ class App:
             try:
                 response = await self._answer(request, found, request_id)
             except Aborted as reason:
-                self._log(request, path, name, 0, start)
+                self._note(request, path, name, 0, start, request_id)
                 # Nothing more may go out on this connection: not the rest, and no clean end.
                 if request.transport is not None:
                     request.transport.abort()
@@ -61,7 +72,10 @@ class App:
             response.headers["Server"] = SERVER
             if response.status >= HTTPStatus.BAD_REQUEST:
                 response.headers["X-Request-ID"] = request_id
-            self._log(request, path, name, response.status, start)
+            self._note(request, path, name, response.status, start, request_id)
+            finished = response.get(FINISHED)
+            if finished is not None and request.method == "GET" and path == request.raw_path:
+                self._shelf.put(path, finished, SERVER)
             sent = 0 if request.method == "HEAD" else _sent(response)
             self._metrics.observe_request(name, response.status, time.perf_counter() - start, sent)
         return response
@@ -100,17 +114,11 @@ class App:
                 request_id,
             )
 
-    def _log(self, request: web.BaseRequest, path: str, name: str, status: int, start: float) -> None:
-        log.info(
-            "request",
-            method=request.method,
-            path=path,
-            route=name,
-            status=status or "aborted",
-            ms=round((time.perf_counter() - start) * 1000, 1),
-            client=request.remote,
-            agent=request.headers.get("User-Agent", "")[:40],
-        )
+    def _note(self, request: web.BaseRequest, path: str, name: str, status: int, start: float, request_id: str) -> None:
+        agent = request.headers.get("User-Agent", "")
+        seconds = time.perf_counter() - start
+        client = request.remote or ""
+        self._access.note(Noted(request.method, path, name, status, seconds, client, agent, request_id))
 
 
 def _redirect(request: web.BaseRequest, found: Route) -> web.Response:

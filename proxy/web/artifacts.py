@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from http import HTTPStatus
+from contextlib import suppress
+from functools import partial
 
 import structlog
 from aiohttp import web
 
+from proxy.errors import FileGone
 from proxy.feed import Entry, Feed
 from proxy.feed.files import Coming, Files, Here
 from proxy.feed.sidecars import Sidecar, Sidecars
@@ -15,8 +17,9 @@ from proxy.simple.coding import compress
 from proxy.simple.model import NormalizedName
 from proxy.simple.negotiation import Coding, choose_coding
 from proxy.telemetry.metrics import Metrics
-from proxy.web.routes import Route
-from proxy.web.serving import IMMUTABLE, REPLACEABLE, send_coming, send_here
+from proxy.web.routes import Kind, Route
+from proxy.web.serving import IMMUTABLE, REPLACEABLE, not_modified, send_coming, send_here
+from proxy.web.shelf import BARE, FINISHED, Finished
 
 log = structlog.get_logger(__name__)
 
@@ -46,22 +49,32 @@ class Artifacts:
                 # It went between the look and the opening: a miss, not an error.
                 continue
             self._metrics.cache.labels(entry.source, "hit").inc()
+            _offer(response, feed, found)
             return response
         self._metrics.cache.labels(entry.source, "miss").inc()
-        return await self._fetch(request, feed, found.named, entry)
+        try:
+            return await self._fetch(request, feed, found.named, entry)
+        except FileGone:
+            # Replaced, or removed, since its source was asked last.
+            renewed = await self._files.renew(feed, found.named, entry)
+            if renewed is None:
+                raise
+            return await self._fetch(request, feed, found.named, renewed)
 
     async def metadata(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
         """Answer with the core metadata of a wheel."""
         entry = await self._files.entry(feed, found.named, found.filename)
-        sidecar = await self._sidecars.metadata(feed, found.named, entry)
+        whole = partial(self._files.whole, feed, found.named, entry)
+        sidecar = await self._sidecars.metadata(feed, found.named, entry, whole=whole)
         cache_control = REPLACEABLE if sidecar.replaceable else IMMUTABLE
-        return _respond(request, sidecar, "application/octet-stream", cache_control)
+        good_until = feed.good_until(found.named)
+        return _respond(request, sidecar, "application/octet-stream", cache_control, found.kind, good_until)
 
     async def provenance(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
         """Answer with the provenance object of a file."""
         entry = await self._files.entry(feed, found.named, found.filename)
         sidecar = await self._sidecars.provenance(feed, found.named, entry)
-        return _respond(request, sidecar, "application/vnd.pypi.integrity.v1+json", "max-age=600")
+        return _respond(request, sidecar, "application/vnd.pypi.integrity.v1+json", "max-age=600", found.kind, 0)
 
     async def _fetch(
         self, request: web.BaseRequest, feed: Feed, project: NormalizedName, entry: Entry
@@ -70,10 +83,12 @@ class Artifacts:
         size = entry.file.size
         if size is None:
             size = await self._size(request, coming)
-        if entry.file.sha256 is None and size is not None and size <= SMALL and request.method != "HEAD":
+        if entry.file.sha256 is None and size is not None and size <= SMALL:
             artifact = await coming.download().finished()
             here = Here(artifact.path, artifact.size, artifact.digest, coming.replaceable)
-            return await send_here(request, here, entry.file.filename)
+            # What the cache could not keep (a full disk) is sent as it comes instead.
+            with suppress(FileNotFoundError):
+                return await send_here(request, here, entry.file.filename)
         return await send_coming(request, coming, entry.file.filename, size=size)
 
     async def _size(self, request: web.BaseRequest, coming: Coming) -> int | None:
@@ -84,13 +99,27 @@ class Artifacts:
             return body.size
 
 
-def _respond(request: web.BaseRequest, sidecar: Sidecar, media_type: str, cache_control: str) -> web.Response:
+def _offer(response: web.StreamResponse, feed: Feed, found: Route) -> None:
+    """Offer a small file for the shelf, so that it is not opened each time."""
+    good_until = feed.good_until(found.named)
+    if isinstance(response, web.Response) and isinstance(response.body, bytes) and response.body and good_until:
+        headers = {name: value for name, value in response.headers.items() if name != "Content-Length"}
+        response[FINISHED] = Finished(BARE, found.kind, headers["ETag"], good_until, headers, response.body)
+
+
+def _respond(
+    request: web.BaseRequest, sidecar: Sidecar, media_type: str, cache_control: str, kind: Kind, good_until: float
+) -> web.Response:
     values = request.headers.getall("Accept-Encoding", [])
     coding = choose_coding(", ".join(values)) if values else Coding.IDENTITY
     etag = f'"{sidecar.sha256}"' if coding is Coding.IDENTITY else f'"{sidecar.sha256}-{coding.value}"'
     headers = {"Content-Type": media_type, "ETag": etag, "Cache-Control": cache_control, "Vary": "Accept-Encoding"}
     if if_none_match(request.headers.get("If-None-Match"), etag):
-        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return not_modified(headers)
     if coding is not Coding.IDENTITY:
         headers["Content-Encoding"] = coding.value
-    return web.Response(body=compress(sidecar.body, coding), headers=headers)
+    body = compress(sidecar.body, coding)
+    response = web.Response(body=body, headers=headers)
+    if good_until:
+        response[FINISHED] = Finished(coding, kind, etag, good_until, headers, body)
+    return response

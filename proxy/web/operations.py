@@ -68,8 +68,7 @@ class Operations:
     async def explain(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:  # noqa: ARG002 - as above
         """Say as JSON why the feed shows what it shows of a project."""
         explanation = await explain(feed, found.named)
-        known = explanation.is_known or bool(explanation.files)
-        status = HTTPStatus.OK if known else HTTPStatus.NOT_FOUND
+        status = HTTPStatus.NOT_FOUND if explanation.is_absent else HTTPStatus.OK
         return web.Response(
             status=status, body=explanation.as_json() + b"\n", headers={"Content-Type": "application/json"}
         )

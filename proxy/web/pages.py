@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from http import HTTPStatus
 from urllib.parse import parse_qs
 
 import structlog
@@ -20,7 +19,9 @@ from proxy.simple.coding import compress
 from proxy.simple.links import flat_href
 from proxy.simple.negotiation import Coding, MediaType, choose, choose_coding, content_type
 from proxy.web.renderings import Rendering, Renderings
-from proxy.web.routes import Route
+from proxy.web.routes import Kind, Route
+from proxy.web.serving import not_modified
+from proxy.web.shelf import FINISHED, Finished, page_key
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +55,7 @@ class Pages:
         """Answer with a project's page."""
         media_type, coding = negotiate(request)
         rendering = await self._renderings.get(feed, found.named, media_type, coding)
-        return self._respond(request, rendering)
+        return self._respond(request, rendering, media_type)
 
     async def names(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:  # noqa: ARG002 - as all
         """Answer with the project list, which may have hundreds of thousands of names: it is never held as a whole."""
@@ -67,7 +68,7 @@ class Pages:
             "Cache-Control": "max-age=60",
         }
         if if_none_match(request.headers.get("If-None-Match"), stored.etag):
-            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+            return not_modified(headers)
         if coding is not Coding.IDENTITY:
             headers["Content-Encoding"] = coding.value
         headers["Content-Length"] = str(stored.size)
@@ -89,13 +90,19 @@ class Pages:
         linked = [(one.file, flat_href(one.project, one.file.filename)) for one in files]
         body = await asyncio.to_thread(as_html.render_links, linked, title=title)
         digest = hashlib.sha256(body).hexdigest()
-        body = await asyncio.to_thread(compress, body, coding)
-        rendering = Rendering(
-            body, f'"{digest[:32]}-l-{coding.value}"', content_type(MediaType.TEXT_HTML), coding, digest, None
-        )
-        return self._respond(request, rendering)
+        headers = {
+            "Content-Type": content_type(MediaType.TEXT_HTML),
+            "ETag": f'"{digest[:32]}-l-{coding.value}"',
+            "Vary": "Accept-Encoding",
+            "Cache-Control": "max-age=0",
+        }
+        if if_none_match(request.headers.get("If-None-Match"), headers["ETag"]):
+            return not_modified(headers)
+        if coding is not Coding.IDENTITY:
+            headers["Content-Encoding"] = coding.value
+        return web.Response(body=await asyncio.to_thread(compress, body, coding), headers=headers)
 
-    def _respond(self, request: web.BaseRequest, rendering: Rendering) -> web.Response:
+    def _respond(self, request: web.BaseRequest, rendering: Rendering, media_type: MediaType) -> web.Response:
         private = "Authorization" in request.headers
         headers = {
             "Content-Type": rendering.content_type,
@@ -105,11 +112,21 @@ class Pages:
         }
         if rendering.warning:
             headers["Warning"] = rendering.warning
-        if if_none_match(request.headers.get("If-None-Match"), rendering.etag):
-            return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
         if rendering.coding is not Coding.IDENTITY:
             headers["Content-Encoding"] = rendering.coding.value
-        return web.Response(body=rendering.body, headers=headers)
+        if if_none_match(request.headers.get("If-None-Match"), rendering.etag):
+            response = not_modified(headers)
+        else:
+            response = web.Response(body=rendering.body, headers=headers)
+        response[FINISHED] = Finished(
+            page_key(media_type, rendering.coding, private=private),
+            Kind.PAGE,
+            rendering.etag,
+            rendering.unchanging_until,
+            headers,
+            rendering.body,
+        )
+        return response
 
 
 def _coding(request: web.BaseRequest) -> Coding:

@@ -71,7 +71,8 @@ def respond(error: WheelgateError, request_id: str) -> web.Response:
         rule=getattr(error, "rule", ""),
         request_id=request_id,
     )
-    headers = {}
+    # Without one, caches on the way may guess a lifetime for a 404. Source: RFC 9110 §15.1.
+    headers = {"Cache-Control": "max-age=0"}
     if isinstance(error, SourceError) and status == HTTPStatus.SERVICE_UNAVAILABLE:
         wait = RETRY_AFTER if error.retry_after is None else error.retry_after
         headers["Retry-After"] = str(max(1, round(min(wait, _LONGEST_RETRY_AFTER))))

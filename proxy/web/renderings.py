@@ -44,6 +44,13 @@ class Rendering:
     good_until: float = 0.0
     warning: str = ""
 
+    @property
+    def unchanging_until(self) -> float:
+        """Until when its headers stay the same as well, in seconds since the epoch."""
+        if self.changes_at is None:
+            return self.good_until
+        return min(self.good_until, self.changes_at - self.max_age - 1)
+
     def cache_control(self, now: float, *, private: bool) -> str:
         """Give `Cache-Control`: what the client may keep never outlives the next change of a rule's mind."""
         max_age = self.max_age if self.changes_at is None else max(0.0, min(self.max_age, self.changes_at - now))

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from http import HTTPStatus
 from typing import NoReturn
@@ -24,10 +24,13 @@ from proxy.rules.ranges import Range, Unsatisfiable, Whole, if_none_match, parse
 
 log = structlog.get_logger(__name__)
 
+SERVER = "wheelgate"
 IMMUTABLE = "max-age=365000000, immutable"
 REPLACEABLE = "max-age=0"
 NEAR = 1 << 20
 """Bytes ahead of what has arrived that a client waits for, rather than asking the source for its range alone."""
+SMALL = 64 << 10
+"""Up to this size, in bytes, a file is read and sent in one piece with its headers, and may be kept in memory."""
 PART = 8 << 20
 """The longest range, in bytes, that is asked of the source alone."""
 _UNKNOWN = '""'
@@ -58,22 +61,30 @@ def file_headers(filename: str, *, sha256: str | None, replaceable: bool) -> dic
     return headers
 
 
+def not_modified(headers: Mapping[str, str]) -> web.Response:
+    """Answer that the client has it already. Source: RFC 9110 §15.4.5: nothing of the content's own headers."""
+    kept = {name: value for name, value in headers.items() if name not in {"Content-Type", "Content-Encoding"}}
+    return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=kept)
+
+
 async def send_here(request: web.BaseRequest, here: Here, filename: str) -> web.StreamResponse:
     """Send a file that is on this machine. Raises: OSError where it went in this moment."""
     headers = file_headers(filename, sha256=here.sha256, replaceable=here.replaceable)
     etag = headers["ETag"]
     if if_none_match(request.headers.get("If-None-Match"), etag):
-        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return not_modified(headers)
     part = parse(request.headers.get("Range"), here.size, if_range=request.headers.get("If-Range"), etag=etag)
     if isinstance(part, Unsatisfiable):
         return _unsatisfiable(part, headers)
-    response, start, _ = _begin(part, here.size, headers)
+    response, start, _ = _begin(part, here.size, dict(headers))
     count = part.length if isinstance(part, Range) else here.size
     if request.method == "HEAD":
         return response
     with await asyncio.to_thread(here.open) as stream:
         if os.fstat(stream.fileno()).st_size != here.size:
             raise FileNotFoundError(here.path)
+        if isinstance(part, Whole) and here.size <= SMALL:
+            return web.Response(body=await asyncio.to_thread(stream.read, here.size), headers=headers)
         await response.prepare(request)
         if count:
             transport = request.transport
@@ -97,7 +108,7 @@ async def send_coming(
     headers = file_headers(filename, sha256=coming.file.sha256, replaceable=coming.replaceable)
     etag = headers.get("ETag", _UNKNOWN)
     if if_none_match(request.headers.get("If-None-Match"), etag):
-        return web.Response(status=HTTPStatus.NOT_MODIFIED, headers=headers)
+        return not_modified(headers)
     if size is None:
         size = await coming.download().started()
     part: Range | Whole | Unsatisfiable = Whole()
@@ -156,6 +167,7 @@ async def _part_of_source(coming: Coming, part: Range) -> AsyncGenerator[bytes, 
 def _begin(
     part: Range | Whole, size: int | None, headers: dict[str, str]
 ) -> tuple[web.StreamResponse, int, int | None]:
+    headers["Server"] = SERVER
     if isinstance(part, Range):
         headers |= {"Content-Range": part.content_range, "Content-Length": str(part.length)}
         return web.StreamResponse(status=HTTPStatus.PARTIAL_CONTENT, headers=headers), part.start, part.end

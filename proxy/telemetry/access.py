@@ -1,0 +1,117 @@
+"""One line for each request, written in batches: a line of its own costs more than many an answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import structlog
+
+from proxy.telemetry.logs import scrub
+
+log = structlog.get_logger(__name__)
+
+EVERY = 0.25
+"""Seconds between two batches."""
+AGENT = 40
+"""How much of a client's User-Agent is shown, in characters."""
+
+
+class Noted(msgspec.Struct, gc=False):
+    """One answered request."""
+
+    method: str
+    path: str
+    route: str
+    status: int
+    """0: its answer was broken off."""
+    seconds: float
+    client: str
+    agent: str
+    request_id: str = ""
+    at: float = 0.0
+
+
+class Line(msgspec.Struct, gc=False):
+    """One answered request, as the log has it."""
+
+    timestamp: str
+    level: str
+    event: str
+    method: str
+    path: str
+    route: str
+    status: int | str
+    ms: float
+    client: str
+    agent: str
+    request_id: str = ""
+
+
+class AccessLog:
+    """Collects the lines of requests, and writes them behind their answers."""
+
+    def __init__(self) -> None:
+        """Write as the other logs do: the same level, form and stream."""
+        self._waiting: list[Noted] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._encoder = msgspec.json.Encoder()
+        self.is_on = log.is_enabled_for(logging.INFO)
+
+    async def __aenter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is still waiting."""
+        self.flush()
+
+    def note(self, request: Noted) -> None:
+        """Take note of an answered request."""
+        if not self.is_on:
+            return
+        request.at = time.time()
+        self._waiting.append(request)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(EVERY, self.flush)
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        lines = [_line(noted) for noted in waiting]
+        if isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer):
+            sys.stderr.write("".join(f"{self._encoder.encode(line).decode()}\n" for line in lines))
+            sys.stderr.flush()
+            return
+        for line in lines:
+            fields = {key: value for key, value in msgspec.structs.asdict(line).items() if value != ""}
+            log.info(fields.pop("event"), **{key: fields[key] for key in fields if key not in {"timestamp", "level"}})
+
+
+def _line(noted: Noted) -> Line:
+    return Line(
+        timestamp=datetime.fromtimestamp(noted.at, UTC).isoformat().replace("+00:00", "Z"),
+        level="info",
+        event="request",
+        method=noted.method,
+        path=scrub(noted.path),
+        route=noted.route,
+        status=noted.status or "aborted",
+        ms=round(noted.seconds * 1000, 1),
+        client=noted.client,
+        agent=scrub(noted.agent[:AGENT]),
+        request_id=noted.request_id,
+    )

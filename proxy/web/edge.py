@@ -1,0 +1,136 @@
+"""The shortcut in front of the parser: a whole GET for a finished answer is one look-up and one write.
+
+It takes a request only where it arrived in one piece on an idle connection, its block of headers was understood
+to the last line, and the shelf has an answer that still holds. Everything else goes to aiohttp's parser as if
+this were not here, with the same answer.
+
+The attributes of aiohttp's connection that are read here are not its public interface; `is_supported` looks
+whether they are all there, and without them every request takes the ordinary way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from proxy.telemetry.access import AccessLog, Noted
+from proxy.web.shelf import NOT_MODIFIED, Shelf, Wish
+
+_NEEDED = ("_waiter", "_messages", "_force_close", "_close", "_keepalive", "_keepalive_handle", "_keepalive_timeout")
+_GET, _HEAD = b"GET ", b"HEAD "
+_VERSION = b" HTTP/1.1\r\n"
+_END = b"\r\n\r\n"
+JOINED = 1 << 16
+"""Up to this size, in bytes, head and body go out in one piece."""
+
+
+def is_supported() -> bool:
+    """Say whether this release of aiohttp has what the shortcut reads."""
+    slots = {slot for kind in RequestHandler.__mro__ for slot in getattr(kind, "__slots__", ())}
+    return slots.issuperset({*_NEEDED, "_next_keepalive_close_time", "_paused", "_upgraded"})
+
+
+class Connection(RequestHandler):
+    """One client's connection."""
+
+    __slots__ = ("_access", "_client", "_is_between", "_shelf")
+
+    def __init__(self, manager: Server, *, loop: asyncio.AbstractEventLoop, **settings: object) -> None:
+        """Serve the finished answers of `manager`'s shelf."""
+        super().__init__(manager, loop=loop, **settings)  # type: ignore[arg-type]
+        self._shelf = manager.shelf
+        self._access = manager.access
+        self._client = ""
+        self._is_between = True
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take note of who it is."""
+        super().connection_made(transport)
+        peer = transport.get_extra_info("peername")
+        self._client = peer[0] if isinstance(peer, tuple) else ""
+
+    def data_received(self, data: bytes) -> None:
+        """Answer at once where that is possible; else hand on what came."""
+        if self._is_between:
+            end = data.find(_VERSION)
+            wish = self._understand(data, end)
+            if wish is None:
+                self._is_between = False
+            elif data.startswith(_GET) and self._is_idle() and self._answer(data[len(_GET) : end], wish):
+                return
+        super().data_received(data)
+
+    def _is_idle(self) -> bool:
+        waiter = self._waiter
+        return not (
+            waiter is None
+            or waiter.done()
+            or self._messages
+            or self._force_close
+            or self._close
+            or self._paused
+            or self._upgraded
+        )
+
+    def _understand(self, data: bytes, end: int) -> Wish | None:
+        """Give what one whole request without a body asks for: after such a one the parser is between two again."""
+        if end < 0 or not data.endswith(_END) or not data.startswith((_GET, _HEAD)):
+            return None
+        block = data[end + len(_VERSION) : -len(_END)]
+        return None if _END in block else self._shelf.wish(block)
+
+    def _answer(self, path: bytes, wish: Wish) -> bool:
+        """Answer from the shelf where it has what is wished for."""
+        started = time.perf_counter()
+        found = self._shelf.find(path, wish)
+        transport = self.transport
+        if found is None or transport is None:
+            return False
+        answer, status = found
+        if status == NOT_MODIFIED:
+            transport.write(answer.head_unchanged + self._shelf.date())
+        elif len(answer.body) <= JOINED:
+            transport.write(b"".join((answer.head, self._shelf.date(), answer.body)))
+        else:
+            transport.write(answer.head + self._shelf.date())
+            transport.write(answer.body)
+        self._stay()
+        if self._access.is_on:
+            seconds = time.perf_counter() - started
+            self._access.note(Noted("GET", path.decode(), answer.route, status, seconds, self._client, wish.agent))
+        return True
+
+    def _stay(self) -> None:
+        """Keep the connection for the next request, as the parser's own loop does."""
+        self._keepalive = True
+        self._next_keepalive_close_time = close_time = self._loop.time() + self._keepalive_timeout
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(close_time, self._process_keepalive)
+
+
+class Server(web.Server):
+    """aiohttp's low-level server, whose connections have the shortcut."""
+
+    def __init__(
+        self,
+        handler: Callable[[web.BaseRequest], Awaitable[web.StreamResponse]],
+        *,
+        shelf: Shelf,
+        access: AccessLog,
+        keepalive_timeout: float,
+    ) -> None:
+        """Answer with `handler` what the shelf does not have."""
+        super().__init__(handler, access_log=None, keepalive_timeout=keepalive_timeout)
+        self.shelf = shelf
+        self.access = access
+        self._has_shortcut = is_supported()
+
+    def __call__(self) -> RequestHandler:
+        """Make the protocol of a new connection."""
+        if not self._has_shortcut:
+            return super().__call__()
+        return Connection(self, loop=self._loop, **self._kwargs)
