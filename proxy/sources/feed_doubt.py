@@ -77,15 +77,14 @@ class FeedDoubt:
             case Said.NOT_THERE:
                 return
             case Said.MAY_NOT_SAVE:
-                raise self._refusal(
-                    url, "give the credential the role Feed and Upstream Reader (Collaborator), and the scope to save"
+                raise SourceRefused(
+                    self._upstream.name,
+                    f"it answered {_UNAUTHORIZED} at {redacted(url)}",
+                    remedy="give it the role Feed and Upstream Reader (Collaborator), and a token the scope to save",
                 )
             case Said.NOTHING if await self._is_let_in(index, since=now):
                 return
-        raise self._refusal(
-            url,
-            "check that a connection covers it, and that its credential is valid, not expired, and may read the feed",
-        )
+        raise await self._upstream.refusal(url, f"it answered {_UNAUTHORIZED}")
 
     async def _is_let_in(self, index: str, *, since: float) -> bool:
         """Whether our credential was let in after `since`. Those who wait meanwhile share the answer.
@@ -115,9 +114,6 @@ class FeedDoubt:
                 closed = response.status in {401, 403}
             self._closed = {url: (time.monotonic(), closed)}
         return closed
-
-    def _refusal(self, url: str, remedy: str) -> SourceRefused:
-        return SourceRefused(self._upstream.name, f"it answered {_UNAUTHORIZED} at {redacted(url)}", remedy=remedy)
 
 
 _ANY = frozenset({200, 203, 302, 401, 403, 404, 405, 410})

@@ -28,7 +28,7 @@ import aiohttp
 from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 from yarl import URL
 
-from proxy.errors import SourceError, SourceNonsense, SourceUnavailable
+from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnavailable
 from proxy.sources.authorisation import Authorisation, Credentials, NoCredentials
 from proxy.sources.base import CHUNK
 from proxy.sources.failures import Passing, proxy_wants_a_password, refusal, translate
@@ -257,6 +257,10 @@ class Upstream:
     def translate(self, error: Exception, url: str | URL) -> SourceError:
         """Give our error for one of the HTTP client's."""
         return translate(error, source=self.name, url=url, timeout=self.timeout, ca_file=self.ca_file)
+
+    async def refusal(self, url: str, what: str) -> SourceRefused:
+        """Give the error for a refusal at `url`, which names the credential that was used there."""
+        return refusal(self.name, url, what, await self._credentials.authorise(url))
 
     async def _open(self, ask: _Ask, slots: AsyncExitStack) -> aiohttp.ClientResponse:
         retrying = AsyncRetrying(
