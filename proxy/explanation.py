@@ -10,6 +10,10 @@ from datetime import UTC, datetime
 import msgspec
 
 
+COULD_NOT_BE_ASKED = "could not be asked"
+"""How what is said of a source begins where nobody knows whether it has the project."""
+
+
 class Asked(msgspec.Struct, frozen=True):
     """What one source said of the project."""
 
@@ -51,6 +55,11 @@ class Explanation(msgspec.Struct, frozen=True):
     def is_known(self) -> bool:
         """Whether any source has the project."""
         return self.owner is not None
+
+    @property
+    def is_absent(self) -> bool:
+        """Whether every source that may own the project answered that it does not have it."""
+        return not self.is_known and not any(source.said.startswith(COULD_NOT_BE_ASKED) for source in self.sources)
 
     def as_json(self) -> bytes:
         """Give it as the body of `/explain/` and the output of `wheelgate explain --json`."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 from packaging.requirements import Requirement
 from packaging.version import InvalidVersion, Version
 
-from proxy.errors import Hidden, ProjectAbsent, SourceError
-from proxy.explanation import Asked, Explained, Explanation, moment
+from proxy.errors import ProjectAbsent, SourceError
+from proxy.explanation import COULD_NOT_BE_ASKED, Asked, Explained, Explanation, moment
 from proxy.feed.feed import Entry, Feed, FeedPage
 from proxy.simple.model import NormalizedName
 
@@ -18,11 +18,9 @@ async def explain(feed: Feed, project: NormalizedName, requirement: Requirement 
     what went wrong with them is part of the answer.
     """
     candidates = feed.ownership.candidates(project)
-    page, trouble, refused = None, None, None
+    page, trouble = None, None
     try:
-        page = await feed.page(project)
-    except Hidden as reason:
-        refused = reason
+        page = await feed.survey(project)
     except ProjectAbsent:
         pass
     except SourceError as error:
@@ -33,19 +31,18 @@ async def explain(feed: Feed, project: NormalizedName, requirement: Requirement 
         for source in candidates.sources
         if source not in feed.ownership.order
     ]
-    if refused is not None:
-        return Explanation(project, feed.name, None, f"{refused.rule}: {refused.reason}", tuple(asked))
     if trouble is not None:
         why = f"{candidates.why}; {trouble}" + (f" ({trouble.remedy})" if trouble.remedy else "")
         return Explanation(project, feed.name, None, why, tuple(asked))
     if page is None:
         return Explanation(project, feed.name, None, "no source that may own it has it", tuple(asked))
     entries = [entry for entry in page.entries.values() if _covers(requirement, entry)]
+    refused = f"; hidden as a whole by {page.refused.rule}: {page.refused.reason}" if page.refused else ""
     return Explanation(
         project,
         feed.name,
         ", ".join(page.owners),
-        page.why,
+        page.why + refused,
         tuple(asked),
         tuple(_explained(entry) for entry in entries),
     )
@@ -63,7 +60,9 @@ async def _said(
         return Asked(source, "not asked: the project is claimed by, or combined of, other sources")
     known = await feed.mirrors[source].recall(project)
     if trouble is not None and trouble.source == source:
-        return Asked(source, f"could not be asked: {trouble.reason}")
+        return Asked(source, f"{COULD_NOT_BE_ASKED}: {trouble.reason}")
+    if trouble is not None and candidates.index(source) > candidates.index(trouble.source):
+        return Asked(source, f"not asked: {trouble.source} comes first, and could not be asked")
     if known is None or (page is not None and source not in page.owners and known.page is not None):
         return Asked(source, "not asked: an earlier source decided")
     age = round(feed.clock() - known.asked_at, 1)

@@ -12,13 +12,14 @@ The order in which everything is decided:
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import structlog
 
-from proxy.errors import FileAbsent, Hidden, ProjectAbsent, SourceError
+from proxy.errors import FileAbsent, Hidden, ProjectAbsent, SourceError, SourceUnavailable
 from proxy.mirror.base import Clock, Known, Mirror
 from proxy.rules.merge import Merged, merge
 from proxy.rules.ownership import Candidates, Ownership
@@ -30,6 +31,10 @@ log = structlog.get_logger(__name__)
 
 FILES_IN_MEMORY = 30_000
 """How many files, over all judged pages of a feed, are kept ready."""
+LIST_PATIENCE = 12.0
+"""Seconds for which all sources together may keep a project list waiting: after that it goes without the rest."""
+_TURN = 5_000
+"""Names after which a long list lets other requests have their turn."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,8 @@ class FeedPage:
     """When a rule changes its mind, in seconds since the epoch."""
     good_until: float
     """Until when it may be served without asking the feed again, in seconds since the epoch."""
+    refused: Verdict | None = None
+    """The rule that hides the project as a whole: `Feed.page` raises it, `explain` tells it."""
     rescued_from: tuple[SourceError, ...] = ()
     made_of: tuple[Page, ...] = field(default=(), repr=False)
 
@@ -91,26 +98,39 @@ class Feed:
         Raises: Hidden, ProjectAbsent, SourceError.
         """
         ready = self._ready.get(project)
-        now = self.clock()
-        if ready is not None and now < ready.good_until:
+        if ready is None or self.clock() >= ready.good_until:
+            whole = self.policy.judge_project(project)
+            if not whole.served:
+                raise Hidden(project, rule=whole.rule, reason=whole.reason)
+            ready = await self.survey(project)
+        else:
             self._ready.move_to_end(project)
-            return ready
-        whole = self.policy.judge_project(project)
-        if not whole.served:
-            raise Hidden(project, rule=whole.rule, reason=whole.reason)
+        if ready.refused is not None:
+            raise Hidden(project, rule=ready.refused.rule, reason=ready.refused.reason)
+        return ready
+
+    async def survey(self, project: NormalizedName) -> FeedPage:
+        """Give the project's page also where the rules hide all of it: for `explain` alone.
+
+        Raises: ProjectAbsent, SourceError.
+        """
+        ready = self._ready.get(project)
         candidates = self.ownership.candidates(project)
-        answers = [(source, known) for source, known in await self._ask(project, candidates) if known.page is not None]
+        asked = await self._ask(project, candidates)
+        answers = [(source, known) for source, known in asked if known.page is not None]
         if not answers:
             raise ProjectAbsent(project, self.name, candidates.sources)
-        good_until = min(known.good_until for _, known in answers)
+        # An earlier source that does not have it may have it in a moment, and own it then.
+        good_until = min(known.good_until for _, known in asked)
         made_of = tuple(known.page for _, known in answers if known.page is not None)
         now = self.clock()
         if ready is not None and _still_true(ready, made_of, now):
             ready.good_until = min(good_until, ready.changes_at or good_until)
-            ready.rescued_from = _reasons(answers)
+            ready.rescued_from = _reasons(asked)
             return ready
         made = self._make(project, answers, candidates)
         made.good_until = min(good_until, made.changes_at or good_until)
+        made.rescued_from = _reasons(asked)
         made.made_of = made_of
         self._keep(made)
         return made
@@ -128,6 +148,11 @@ class Feed:
             raise Hidden(filename, rule=entry.verdict.rule, reason=entry.verdict.reason)
         return entry
 
+    def good_until(self, project: NormalizedName) -> float:
+        """Give until when what the page says holds, in seconds since the epoch; 0 where it is not ready."""
+        ready = self._ready.get(project)
+        return 0.0 if ready is None else ready.good_until
+
     def judge(self, project: NormalizedName, file: File, page: Page | None) -> Verdict:
         """Judge one file that may no longer be on the page; `page` is what its source says now, if anything."""
         whole = self.policy.judge_project(project)
@@ -136,26 +161,55 @@ class Feed:
         marked = judge_status(project, page.status if page is not None else None)
         return self.policy.judge_files(project, [file], now=self.clock())[0] if marked.served else marked
 
-    async def names(self) -> AsyncIterator[NormalizedName]:
+    async def doubt(self, project: NormalizedName, source: str) -> None:
+        """Ask `source` anew, because what its page says has just turned out to be no longer so. Raises: SourceError."""
+        await self.mirrors[source].refresh(project)
+        ready = self._ready.get(project)
+        if ready is not None:
+            ready.good_until = 0.0
+
+    async def names(self) -> list[NormalizedName]:
         """Give the names of all projects that may have a page here, each once.
 
-        A source that cannot list its projects is left out, with a log line. Raises: SourceError where all fail.
+        A source that cannot list its projects, or not soon enough, is left out, with a log line.
+
+        Raises: SourceError where all fail.
         """
-        given: set[NormalizedName] = set()
-        answered, error = False, None
+        given: dict[NormalizedName, None] = {}
+        answered = False
+        error: SourceError | None = None
+        until = asyncio.get_running_loop().time() + LIST_PATIENCE
         for source in self.ownership.order:
             try:
-                async for spelled in self.mirrors[source].names():
-                    name = normalize(spelled)
-                    if name is not None and name not in given and self._lists(name, source):
-                        given.add(name)
-                        yield name
-                answered = True
+                async with asyncio.timeout_at(until):
+                    spelled = await self._spelled(source)
+            except TimeoutError:
+                error = SourceUnavailable(source, f"no project list within {LIST_PATIENCE:g} s")
             except SourceError as reason:
                 error = reason
-                log.warning("source has no project list", source=source, feed=self.name, reason=reason.reason)
+            else:
+                answered = True
+                await asyncio.to_thread(self._admit, spelled, source, given)
+                continue
+            log.warning("source has no project list", source=source, feed=self.name, reason=error.reason)
         if error is not None and not answered:
             raise error
+        return list(given)
+
+    async def _spelled(self, source: str) -> list[str]:
+        spelled: list[str] = []
+        async for name in self.mirrors[source].names():
+            spelled.append(name)
+            if len(spelled) % _TURN == 0:
+                await asyncio.sleep(0)
+        return spelled
+
+    def _admit(self, spelled: Iterable[str], source: str, given: dict[NormalizedName, None]) -> None:
+        """Add the names that the feed shows to `given`. For a thread: there may be a million of them."""
+        for each in spelled:
+            name = normalize(each)
+            if name is not None and name not in given and self._lists(name, source):
+                given[name] = None
 
     def _lists(self, name: NormalizedName, source: str) -> bool:
         if not (self.ownership.claims or self.ownership.combine) and self.policy.allow is None and not self.policy.deny:
@@ -187,8 +241,6 @@ class Feed:
             for (file, source), verdict in zip(merged.files, verdicts, strict=True)
         }
         served = tuple(entry.file for entry in entries.values() if entry.verdict.served)
-        if files and not served and all(verdict.rule in {"deny", "allow"} for verdict in verdicts):
-            raise Hidden(project, rule=verdicts[0].rule, reason=f"every version is refused; {verdicts[0].reason}")
         changes_at = min((verdict.changes_at for verdict in verdicts if verdict.changes_at is not None), default=None)
         max_age = min(self.mirrors[source].max_age for source, _ in answers)
         if changes_at is not None:
@@ -204,8 +256,17 @@ class Feed:
             max_age=max_age,
             changes_at=changes_at,
             good_until=now,
-            rescued_from=_reasons(answers),
+            refused=self._refusal(project, verdicts),
         )
+
+    def _refusal(self, project: NormalizedName, verdicts: Sequence[Verdict]) -> Verdict | None:
+        """Give the verdict that hides the project as a whole: it is refused, or all of its versions are."""
+        whole = self.policy.judge_project(project)
+        if not whole.served:
+            return whole
+        if not verdicts or any(verdict.rule not in {"deny", "allow"} for verdict in verdicts):
+            return None
+        return replace(verdicts[0], reason=f"every version is refused; {verdicts[0].reason}")
 
     def _versions(self, merged: Merged, entries: Mapping[str, Entry]) -> tuple[str, ...]:
         """Give the versions to show: those of served files, and those without files that no rule hides."""

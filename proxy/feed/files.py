@@ -98,6 +98,21 @@ class Files:
                 raise
             return entry
 
+    async def renew(self, feed: Feed, project: NormalizedName, entry: Entry) -> Entry | None:
+        """Ask anew for a file whose bytes turned out to be gone; `None` where its source still says the same of it.
+
+        Raises: Hidden, FileAbsent, ProjectAbsent, SourceError.
+        """
+        await feed.doubt(project, entry.source)
+        renewed = await self.entry(feed, project, entry.file.filename)
+        is_same = renewed.source == entry.source and identity_of(renewed.file) == identity_of(entry.file)
+        return None if is_same else renewed
+
+    async def whole(self, feed: Feed, project: NormalizedName, entry: Entry) -> Path:
+        """Give where all bytes of a file are, once they have been received. Raises: what the download raises."""
+        here = await self.find(feed, project, entry)
+        return here.path if here is not None else (await self.coming(feed, project, entry).download().finished()).path
+
     async def find(self, feed: Feed, project: NormalizedName, entry: Entry) -> Here | None:
         """Give the file where its bytes are on this machine; asks nobody."""
         mirror, file = feed.mirrors[entry.source], entry.file
@@ -169,8 +184,11 @@ class Files:
         return Here(path, size, digest, mirror.private)
 
     async def _gone(self, feed: Feed, project: NormalizedName, filename: str) -> Entry | None:
-        """Look for a file that was on the page once, in the sources that may own the project."""
-        for source in feed.ownership.candidates(project).sources:
+        """Look for a file that was on the page once, in the sources that may own the project now.
+
+        Not in those after its owner: what a stranger's project had before the name became ours stays hidden.
+        """
+        for source in await _may_have_owned(feed, project):
             raw = await self._index.get(_ledger_key(source, project, filename))
             if raw is None:
                 continue
@@ -186,6 +204,18 @@ class Files:
                 raise Hidden(filename, rule=verdict.rule, reason=verdict.reason)
             return Entry(file, source, verdict)
         return None
+
+
+async def _may_have_owned(feed: Feed, project: NormalizedName) -> tuple[str, ...]:
+    """Give the sources whose former files may still be served, the most important first."""
+    candidates = feed.ownership.candidates(project)
+    if candidates.together:
+        return candidates.sources
+    try:
+        owner = (await feed.page(project)).owners[0]
+    except ProjectAbsent:
+        return candidates.sources
+    return candidates.sources[: candidates.sources.index(owner) + 1]
 
 
 def _ledger_key(source: str, project: NormalizedName, filename: str) -> str:

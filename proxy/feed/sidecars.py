@@ -7,14 +7,16 @@ published digest; else it is an error that names the source, and it is advertise
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import structlog
 
-from proxy.errors import FileAbsent, SourceError, SourceNonsense
+from proxy.errors import ArtifactWrong, FileAbsent, FileGone, SourceError, SourceNonsense, SourceUnavailable
 from proxy.feed.feed import Entry, Feed
 from proxy.mirror.inspector import metadata_key
-from proxy.mirror.reading import read_metadata
+from proxy.mirror.reading import NoRanges, read_metadata
 from proxy.rules.wheel import WheelUnreadable
 from proxy.simple.model import File, NormalizedName
 from proxy.sources.base import Opener
@@ -46,8 +48,13 @@ class Sidecars:
         self._artifacts = artifacts
         self._flights: Flights[str, Sidecar] = Flights(background)
 
-    async def metadata(self, feed: Feed, project: NormalizedName, entry: Entry) -> Sidecar:
-        """Give the core metadata of a wheel. Raises: FileAbsent where none is advertised; SourceError."""
+    async def metadata(
+        self, feed: Feed, project: NormalizedName, entry: Entry, *, whole: Callable[[], Awaitable[Path]]
+    ) -> Sidecar:
+        """Give the core metadata of a wheel, which `whole` receives where its source refuses ranges.
+
+        Raises: FileAbsent where none is advertised; SourceError.
+        """
         file, mirror = entry.file, feed.mirrors[entry.source]
         if file.core_metadata is False:
             raise FileAbsent(project, f"{file.filename}.metadata", feed.name)
@@ -60,7 +67,7 @@ class Sidecars:
                 return Sidecar(kept, digest, mirror.private)
 
         async def fetch() -> Sidecar:
-            body = await self._obtain(mirror.opener, file, expected)
+            body = await self._obtain(mirror.opener, file, expected, whole)
             await self._index.put(key, body)
             return Sidecar(body, hashlib.sha256(body).hexdigest(), mirror.private)
 
@@ -89,7 +96,9 @@ class Sidecars:
             return await self._flights.join(key, fetch)
         return Sidecar(kept, hashlib.sha256(kept).hexdigest(), replaceable=True)
 
-    async def _obtain(self, opener: Opener, file: File, expected: str | None) -> bytes:
+    async def _obtain(
+        self, opener: Opener, file: File, expected: str | None, whole: Callable[[], Awaitable[Path]]
+    ) -> bytes:
         """Get METADATA from the source, or out of the wheel where what the source has is missing or wrong."""
         published, trouble = None, None
         try:
@@ -99,10 +108,12 @@ class Sidecars:
         if published is not None and (expected is None or hashlib.sha256(published).hexdigest() == expected):
             return published
         try:
-            own = await self._extract(opener, file)
-        except (SourceError, WheelUnreadable) as error:
-            if trouble is not None:
-                raise trouble from error
+            own = await self._extract(opener, file, whole)
+        except (SourceError, FileGone, ArtifactWrong, WheelUnreadable) as error:
+            # What may be over in a moment says nothing against the wheel or its source.
+            passing = next((one for one in (trouble, error) if isinstance(one, SourceUnavailable)), None)
+            if passing is not None:
+                raise passing from error
             raise SourceNonsense(
                 opener.name,
                 f"the core metadata it lists for {file.filename} is {'wrong' if published else 'not there'}, "
@@ -118,7 +129,10 @@ class Sidecars:
         log.warning("published core metadata replaced by the wheel's own", source=opener.name, filename=file.filename)
         return own
 
-    async def _extract(self, opener: Opener, file: File) -> bytes:
+    async def _extract(self, opener: Opener, file: File, whole: Callable[[], Awaitable[Path]]) -> bytes:
         artifact = self._artifacts.find(file.sha256) if file.sha256 else None
-        body, _ = await read_metadata(opener, file, artifact.path if artifact is not None else None)
+        try:
+            body, _ = await read_metadata(opener, file, artifact.path if artifact is not None else None)
+        except NoRanges:
+            body, _ = await read_metadata(opener, file, await whole())
         return body

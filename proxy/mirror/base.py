@@ -26,9 +26,10 @@ PATIENCE = 3.0
 LONGEST_WAIT = 18.0
 """Seconds after which a client without such a page gets the error: below pip's own 15 s it would be
 refused where waiting helps, above 20 s clients and front ends give up by themselves."""
-QUIET = 5.0
+QUIET = 2.0
 """Seconds for which a source that could not be asked is left alone, where it names no time itself."""
-
+PROBE = 1.0
+"""Seconds that a client then waits for the first answer after an outage, rather than get a page to the rescue."""
 
 SOON = 1.0
 """Seconds after which a page that is being refreshed is looked at again."""
@@ -77,6 +78,9 @@ class Mirror(Protocol):
 
     async def recall(self, project: NormalizedName) -> Known | None:
         """Give what is remembered, of whatever age, asking nobody."""
+
+    async def refresh(self, project: NormalizedName) -> None:
+        """Ask the source for `project` now, however new what it said last is. Raises: SourceError."""
 
     def names(self) -> AsyncIterator[str]:
         """Give the names of all projects. Raises: SourceError."""

@@ -314,9 +314,12 @@ class Inspector:
 
 
 def _fact(facts: dict[str, Facts], file: File) -> Facts:
+    """Give what is known of these very bytes; `file` may have been completed with it already."""
     identity = identity_of(file)
     fact = facts.get(file.filename)
-    return fact if fact is not None and fact.identity == identity else Facts(identity)
+    if fact is not None and (fact.identity == identity or (file.sha256 is not None and fact.sha256 == file.sha256)):
+        return fact
+    return Facts(identity)
 
 
 def _lacks_metadata(file: File, fact: Facts | None) -> bool:
@@ -338,7 +341,7 @@ def _completed(page: Page, facts: dict[str, Facts]) -> Page:
         files.append(
             msgspec.structs.replace(
                 file,
-                hashes=file.hashes or ({"sha256": fact.sha256} if fact.sha256 else {}),
+                hashes=file.hashes if file.sha256 or not fact.sha256 else {**file.hashes, "sha256": fact.sha256},
                 size=fact.size if file.size is None else file.size,
                 requires_python=file.requires_python or fact.requires_python,
                 core_metadata=False if fact.unreadable else file.core_metadata or fact.metadata or False,

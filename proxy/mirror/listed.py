@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from proxy.errors import SourceError, SourceUnavailable
-from proxy.mirror.base import LONGEST_WAIT, PATIENCE, SOON, Clock, Known, Outage, Setting, within
+from proxy.mirror.base import LONGEST_WAIT, PATIENCE, PROBE, SOON, Clock, Known, Outage, Setting, within
 from proxy.mirror.inspector import Inspector
 from proxy.rules.freshness import Verdict, judge
 from proxy.simple.model import File, NormalizedName, Page
@@ -106,6 +106,12 @@ class ListedMirror:
             return await self._known(found, found.at + self.windows.fresh)
         return await self._rescue(project, look)
 
+    async def refresh(self, project: NormalizedName) -> None:
+        """Ask the source for `project` now, however new what it said last is. Raises: SourceError."""
+        await self._recall_listing()
+        if not self.offline:
+            await within(LONGEST_WAIT, self.name, self._looks.join(project, lambda: self._look(project)))
+
     async def recall(self, project: NormalizedName) -> Known | None:
         """Give what is remembered, of whatever age, asking nobody."""
         look = await self._last(project)
@@ -140,16 +146,15 @@ class ListedMirror:
     async def _rescue(self, project: NormalizedName, look: _Look) -> Known:
         """Ask first; give what is remembered where the source cannot be asked, or not soon enough."""
         error = self._outage.error
-        if error is None:
+        if error is None or not self._outage.leave_alone:
+            patience = PATIENCE if error is None else PROBE
             try:
-                found = await within(PATIENCE, self.name, self._looks.join(project, lambda: self._look(project)))
+                found = await within(patience, self.name, self._looks.join(project, lambda: self._look(project)))
             except SourceError as reason:
                 error = reason
                 self._outage.note(reason)
             else:
                 return await self._known(found, found.at + self.windows.fresh)
-        elif not self._outage.leave_alone:
-            self._looks.launch(project, lambda: self._look(project))
         known = await self._known(look, self._clock() + SOON)
         return replace(known, rescued_from=error)
 

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from proxy.errors import SourceError, SourceUnavailable
-from proxy.mirror.base import LONGEST_WAIT, PATIENCE, SOON, Clock, Known, Outage, Setting, within
+from proxy.mirror.base import LONGEST_WAIT, PATIENCE, PROBE, SOON, Clock, Known, Outage, Setting, within
 from proxy.mirror.inspector import Inspector
 from proxy.rules.freshness import Verdict, judge, judge_absence
 from proxy.simple.model import File, NormalizedName, Page
@@ -95,6 +95,12 @@ class PagedMirror:
         found = await within(LONGEST_WAIT, self.name, flight)
         return await self._known(found, self._good_until(found))
 
+    async def refresh(self, project: NormalizedName) -> None:
+        """Ask the source for `project` now, however new what it said last is. Raises: SourceError."""
+        record = await self._recall(project)
+        if not self.offline:
+            await within(LONGEST_WAIT, self.name, self._flights.join(project, lambda: self._ask(project, record)))
+
     async def recall(self, project: NormalizedName) -> Known | None:
         """Give what is remembered, of whatever age, asking nobody."""
         record = await self._recall(project)
@@ -135,17 +141,15 @@ class PagedMirror:
     async def _rescue(self, project: NormalizedName, record: Record) -> Known:
         """Ask first; give the remembered page where the source cannot be asked, or not soon enough."""
         error = self._outage.error
-        if error is None:
+        if error is None or not self._outage.leave_alone:
             try:
                 flight = self._flights.join(project, lambda: self._ask(project, record))
-                answer = await within(PATIENCE, self.name, flight)
+                answer = await within(PATIENCE if error is None else PROBE, self.name, flight)
             except SourceError as reason:
                 error = reason
                 self._outage.note(reason)
             else:
                 return await self._known(answer, self._good_until(answer))
-        elif not self._outage.leave_alone:
-            self._flights.launch(project, lambda: self._ask(project, record))
         known = await self._known(record, self._clock() + SOON)
         return replace(known, rescued_from=error)
 
