@@ -1,0 +1,89 @@
+"""Promise: an upstream that breaks off, or falls silent, in the middle costs the client time at most."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from tests.fakes.index import FakeIndex
+from tests.fakes.server import LocalServer, settings, simple
+from tests.scenarios.conftest import Run
+
+LARGE = "big-1.0-py3-none-any.whl"
+CUT = 300_000
+
+
+@pytest.fixture
+async def server(run: Run, cache_directory: Path, public: FakeIndex) -> LocalServer:
+    public.has(LARGE, size_padding=1 << 20, metadata=True)
+    return await run(settings(cache_directory, {"public": simple(public.url, timeout="1 s")}))
+
+
+def ranges(public: FakeIndex) -> list[str | None]:
+    return [asked.headers.get("Range") for asked in public.requests if asked.path.endswith(LARGE)]
+
+
+async def test_a_cut_download_goes_on_where_it_broke_off(server: LocalServer, public: FakeIndex) -> None:
+    public.cut_after(LARGE, CUT, times=1)
+
+    reply = await server.get(f"/files/big/{LARGE}")
+
+    assert reply.body == public.files[LARGE].content
+    assert reply.headers["Content-Length"] == str(len(reply.body))
+    assert ranges(public) == [None, f"bytes={CUT}-"]
+
+
+async def test_a_stalled_download_goes_on_after_the_limit_of_silence(server: LocalServer, public: FakeIndex) -> None:
+    public.stall_after(LARGE, CUT, times=1)
+
+    reply = await server.get(f"/files/big/{LARGE}")
+
+    assert reply.body == public.files[LARGE].content
+    assert ranges(public) == [None, f"bytes={CUT}-"]
+
+
+async def test_without_ranges_a_cut_download_begins_anew(server: LocalServer, public: FakeIndex) -> None:
+    public.no_ranges()
+    public.cut_after(LARGE, CUT, times=1)
+
+    reply = await server.get(f"/files/big/{LARGE}")
+
+    assert reply.body == public.files[LARGE].content
+
+
+async def test_what_is_cut_every_time_is_broken_off_and_resumed_by_the_next_client(
+    server: LocalServer, public: FakeIndex
+) -> None:
+    public.cut_after(LARGE, CUT)
+    public.status_for("/simple/other/", 404)
+
+    async with server.open(f"/files/big/{LARGE}") as response:
+        first = await response.content.readexactly(CUT - 1)
+        public.is_down("close")
+        with pytest.raises(aiohttp.ClientError):
+            await response.content.read()
+    public.is_up()
+    public.truth_for(LARGE)
+    reply = await server.get(f"/files/big/{LARGE}")
+
+    assert reply.body == public.files[LARGE].content
+    assert reply.body.startswith(first)
+    assert ranges(public)[-1] not in {None, "bytes=0-"}
+
+
+async def test_a_page_that_is_cut_is_not_remembered(run: Run, tmp_path: Path, public: FakeIndex) -> None:
+    public.has("bar-1.0.tar.gz")
+    server = await run(settings(tmp_path / "other", {"public": simple(public.url)}))
+    before = await server.page("/simple/bar/")
+    public.has("bar-1.1.tar.gz")
+    public.cut_after("bar", 40)
+
+    after = await server.page("/simple/bar/")
+    public.truth_for("bar")
+
+    assert after.filenames() == before.filenames() == ["bar-1.0.tar.gz"]
+    assert "Warning" in after.headers
+    page = await server.until(lambda page: len(page.filenames()) == 2, "/simple/bar/")
+    assert "Warning" not in page.headers
