@@ -17,11 +17,12 @@ import structlog
 
 from proxy.config import Config
 from proxy.config.models import AzureBlobSource, DirectorySource, GithubSource, SimpleSource, Source
-from proxy.config.values import IdentityCredential, SecretReference
+from proxy.config.values import IdentityCredential, ManagedIdentity, SecretReference
 from proxy.mirror import ListedMirror, Mirror, PagedMirror
 from proxy.mirror.base import Setting
 from proxy.mirror.inspector import Inspector
 from proxy.sources.authorisation import Credentials
+from proxy.sources.azure_access import STORAGE_SCOPE
 from proxy.sources.azure_assembly import azure_blob_of
 from proxy.sources.azure_devops import times_of
 from proxy.sources.azure_tokens import AzureTokens, tokens_of
@@ -89,6 +90,15 @@ class Places:
         if name not in self.sources:
             self.sources[name] = self._build(name, self._config.sources[name])
         return self.sources[name]
+
+    def warm(self, settings: Source) -> None:
+        """Ask for the token that a source will need, so that its first client does not wait for it."""
+        match settings:
+            case AzureBlobSource(
+                credential=("default" | "managed-identity" | "workload-identity" | ManagedIdentity()) as identity,
+                offline=False,
+            ):
+                self.tokens_of(identity).warm(STORAGE_SCOPE)
 
     def _build(self, name: str, settings: Source) -> SimpleIndex | ListedSource:
         match settings:
@@ -159,6 +169,7 @@ class Mirrors:
 
     def _build(self, name: str, settings: Source) -> Mirror:
         source = self._places.source(name)
+        self._places.warm(settings)
         is_offline = not isinstance(settings, DirectorySource) and settings.offline
         setting = Setting(settings.windows, settings.client_max_age, is_offline, _place_of(settings))
         inspector = Inspector(
@@ -202,7 +213,9 @@ def _place_of(settings: Source) -> str:
         case GithubSource():
             return f"{settings.api_url} {' '.join(settings.every_repository)}"
         case AzureBlobSource():
-            return f"{settings.account_url} {settings.container} {settings.prefix}"
+            # Where a connection string names the account, what it refers to is all that tells two apart.
+            account = settings.account_url or repr(settings.credential)
+            return f"{account} {settings.container} {settings.prefix}"
         case DirectorySource():
             return str(settings.path)
         case _:

@@ -7,6 +7,7 @@ import logging
 import sys
 import time
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -93,7 +94,7 @@ class AccessLog:
             return
         lines = [_line(noted) for noted in waiting]
         if isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer):
-            sys.stderr.write("".join(f"{self._encoder.encode(line).decode()}\n" for line in lines))
+            sys.stderr.write(self._encoder.encode_lines(lines).decode())
             sys.stderr.flush()
             return
         for line in lines:
@@ -103,15 +104,25 @@ class AccessLog:
 
 def _line(noted: Noted) -> Line:
     return Line(
-        timestamp=datetime.fromtimestamp(noted.at, UTC).isoformat().replace("+00:00", "Z"),
+        timestamp=f"{_second(int(noted.at))}.{int(noted.at % 1 * 1_000_000):06d}Z",
         level="info",
         event="request",
         method=noted.method,
-        path=scrub(noted.path),
+        path=_scrubbed(noted.path),
         route=noted.route,
         status=noted.status or "aborted",
         ms=round(noted.seconds * 1000, 1),
         client=noted.client,
-        agent=scrub(noted.agent[:AGENT]),
+        agent=_scrubbed(noted.agent[:AGENT]),
         request_id=noted.request_id,
     )
+
+
+@lru_cache(maxsize=4096)
+def _scrubbed(text: str) -> str:
+    return scrub(text)
+
+
+@lru_cache(maxsize=4)
+def _second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
