@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import base64
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -192,7 +192,3 @@ def leaks(places: EveryPlace, *texts: bytes, others: Iterable[str] = ()) -> list
         content = path.read_bytes()
         found += [f"{secret!r} in {path.name}" for secret in wanted if secret in content]
     return found
-
-
-Break = Callable[[EveryPlace], object]
-"""Something that goes wrong at one of the places."""
