@@ -2,72 +2,63 @@
 
 One verdict holds for the page in both formats, the file, its core metadata and provenance, the
 links page, the project list and `explain`: they all ask here, through the feed.
+
+The order in which a file is judged; the first that objects hides it:
+
+1. `status`: a project that is quarantined is never offered, whatever else is said;
+2. an exception that names the version lets it through, up to its day;
+3. of the version: `deny`, `allow`, `vulnerabilities`;
+4. of the file: `kinds`, `yanked`, `requires_digest`, `licenses`, `as_of`;
+5. last, because it passes by itself: `min_age`.
+
+A file whose bytes changed under its name (`pins`) is refused by the feed before any of these.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Literal
 
-from packaging.specifiers import SpecifierSet
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
+from proxy.rules.licenses import License, LicenseRule
 from proxy.rules.ownership import matches
+from proxy.rules.patterns import Pattern, Patterns, parse_version
+from proxy.rules.until import Until
+from proxy.rules.verdict import SERVED, Verdict, parse_time, shown_time
+from proxy.rules.vulnerabilities import VulnerabilityRule
 from proxy.simple.filename import kind_of
 from proxy.simple.model import File, NormalizedName, ProjectStatus
 
-_REQUIREMENT = re.compile(r"\s*(?P<name>[A-Za-z0-9*][A-Za-z0-9._*-]*)\s*(?P<specifier>.*?)\s*\Z", re.DOTALL)
+__all__ = ["SERVED", "Context", "Exemption", "Pattern", "Policy", "Verdict", "judge_status", "parse_time"]
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether something is shown, by which rule and why, and when that may change."""
+class Exemption:
+    """A version that is let through up to a day, for a reason."""
 
-    served: bool
-    rule: str = ""
-    """The rule's key in the configuration; empty where no rule had a say."""
-    reason: str = ""
-    changes_at: float | None = None
-    """Seconds since the epoch at which the verdict turns by itself."""
-
-
-SERVED = Verdict(served=True)
+    project: NormalizedName
+    version: Version
+    until: Until
 
 
 @dataclass(frozen=True, slots=True)
-class Pattern:
-    """One entry of `allow` or `deny`: `numpy<3`, `acme-*`."""
+class Context:
+    """What is known of a page's files beside the files."""
 
-    text: str
-    name: str
-    specifier: SpecifierSet
-
-    @classmethod
-    def parse(cls, text: str) -> Pattern:
-        """Read an entry. Raises: ValueError (also InvalidSpecifier) where it is none."""
-        found = _REQUIREMENT.match(text)
-        if found is None:
-            raise ValueError(f"{text!r} is not a project name or pattern with an optional version specifier")
-        return cls(text, found["name"], SpecifierSet(found["specifier"]))
-
-    def covers(self, version: Version | None) -> bool:
-        """Say whether the specifier includes a version; pre-releases and local versions count.
-
-        A version that cannot be read is covered: what is not understood is not let through.
-        """
-        if not self.specifier:
-            return True
-        return version is None or self.specifier.contains(version, prereleases=True)
-
-    def surely_covers(self, version: Version | None) -> bool:
-        """Say the same for permission: a version that cannot be read is not covered."""
-        return not self.specifier or (version is not None and self.specifier.contains(version, prereleases=True))
+    sources: Sequence[str] = ()
+    """The source of each file, in their order: it is the one that says when it was uploaded."""
+    licenses: Mapping[str, License] = field(default_factory=dict)
+    """By file name, where it could be read."""
 
 
-@dataclass(frozen=True, slots=True)
+_NOTHING = Context()
+
+
+@dataclass(frozen=True)
 class Policy:
     """The rules of one feed."""
 
@@ -77,89 +68,199 @@ class Policy:
     """Seconds since the upload."""
     min_age_exempt: tuple[str, ...] = ()
     kinds: frozenset[str] | None = None
+    as_of: float | None = None
+    """Seconds since the epoch: what was uploaded then or later is not seen."""
+    hides_unknown_age: bool = True
+    """Whether `min_age` and `as_of` hide a file without an upload time."""
+    yanked: Literal["keep", "hide"] = "keep"
+    hidden_statuses: frozenset[str] = frozenset({"quarantined"})
+    requires_digest: bool = False
+    vulnerabilities: VulnerabilityRule | None = None
+    licenses: LicenseRule | None = None
+    exceptions: tuple[Exemption, ...] = ()
 
-    def judge_project(self, project: NormalizedName) -> Verdict:
+    @cached_property
+    def is_open(self) -> bool:
+        """Whether nothing but a project's status can hide anything."""
+        return self == Policy(hidden_statuses=self.hidden_statuses, hides_unknown_age=self.hides_unknown_age)
+
+    def judge_project(self, project: NormalizedName, *, now: float = math.inf) -> Verdict:
         """Judge a project as a whole, before any source is asked. Deny beats allow."""
-        for pattern in self.deny:
-            if not pattern.specifier and matches(pattern.name, project):
+        if not self.deny and self.allow is None:
+            return SERVED
+        if any(one.until.holds(now) for one in self._exceptions.get(project, ())):
+            return SERVED
+        for pattern in self._deny.of(project):
+            if not pattern.specifier:
                 return Verdict(served=False, rule="deny", reason=f"{project} is denied by {pattern.text!r}")
-        if self.allow is not None and not any(matches(pattern.name, project) for pattern in self.allow):
+        if self.allow is not None and not self._allow.of(project):
             return Verdict(served=False, rule="allow", reason=f"{project} is not on the list of what is allowed")
         return SERVED
 
-    def judge_version(self, project: NormalizedName, version: str) -> Verdict:
-        """Judge a version that has no files."""
-        deny = [pattern for pattern in self.deny if matches(pattern.name, project)]
-        allow = None if self.allow is None else [one for one in self.allow if matches(one.name, project)]
-        return _judge_version(version, allow, deny)
+    def judge_status(self, project: NormalizedName, status: ProjectStatus | None) -> Verdict:
+        """Judge a project's status marker: of a quarantined one nothing may be offered. Source: PEP 792."""
+        if status is None or status.status not in self.hidden_statuses:
+            return SERVED
+        reason = f"{project} is {status.status}" + (f": {status.reason}" if status.reason else "")
+        return Verdict(served=False, rule="status", reason=reason)
 
-    def judge_files(self, project: NormalizedName, files: Sequence[File], *, now: float) -> list[Verdict]:
+    def judge_version(self, project: NormalizedName, version: str, *, now: float = math.inf) -> Verdict:
+        """Judge a version that has no files, and so no upload time."""
+        if self.is_open:
+            return SERVED
+        verdict, is_final = self._of_version(project, now)(version)
+        timed = self.as_of is not None or self._is_aged(project)
+        if verdict.served and not is_final and timed and self.hides_unknown_age:
+            rule = "as_of" if self.as_of is not None else "min_age"
+            return Verdict(served=False, rule=rule, reason=f"version {version} has no files, so its age cannot be told")
+        return verdict
+
+    def judge_files(
+        self, project: NormalizedName, files: Sequence[File], *, now: float, context: Context = _NOTHING
+    ) -> list[Verdict]:
         """Judge files of one project, in their order, at `now` (seconds since the epoch)."""
-        if self.allow is None and not self.deny and not self.min_age and self.kinds is None:
+        if self.is_open:
             return [SERVED] * len(files)
-        deny = [pattern for pattern in self.deny if matches(pattern.name, project)]
-        allow = None if self.allow is None else [one for one in self.allow if matches(one.name, project)]
-        aged = self.min_age > 0 and not any(matches(pattern, project) for pattern in self.min_age_exempt)
-        by_version: dict[str, Verdict] = {}
+        of_version = self._of_version(project, now)
+        of_file = self._of_file(project, now, context)
+        by_version: dict[str, tuple[Verdict, bool]] = {}
         verdicts = []
-        for file in files:
-            verdict = by_version.get(file.version)
-            if verdict is None:
-                verdict = by_version[file.version] = _judge_version(file.version, allow, deny)
-            if verdict.served and self.kinds is not None:
-                verdict = self._judge_kind(file)
-            if verdict.served and aged:
-                verdict = self._judge_age(file, now)
+        for number, file in enumerate(files):
+            judged = by_version.get(file.version)
+            if judged is None:
+                judged = by_version[file.version] = of_version(file.version)
+            verdict, is_final = judged
+            if not is_final:
+                for judge in of_file:
+                    objection = judge(file, number)
+                    if objection is not None:
+                        verdict = objection
+                        break
             verdicts.append(verdict)
         return verdicts
 
-    def _judge_kind(self, file: File) -> Verdict:
+    @cached_property
+    def _deny(self) -> Patterns:
+        return Patterns(self.deny)
+
+    @cached_property
+    def _allow(self) -> Patterns:
+        return Patterns(self.allow or ())
+
+    @cached_property
+    def _exceptions(self) -> Mapping[NormalizedName, list[Exemption]]:
+        found: dict[NormalizedName, list[Exemption]] = {}
+        for one in self.exceptions:
+            found.setdefault(one.project, []).append(one)
+        return found
+
+    def _is_aged(self, project: NormalizedName) -> bool:
+        return self.min_age > 0 and not any(matches(pattern, project) for pattern in self.min_age_exempt)
+
+    def _of_version(self, project: NormalizedName, now: float) -> Callable[[str], tuple[Verdict, bool]]:
+        """Give what judges a version of `project`: its verdict, and whether its files need no look."""
+        deny = self._deny.of(project)
+        allow = None if self.allow is None else self._allow.of(project)
+        exceptions = [one for one in self._exceptions.get(project, ()) if one.until.holds(now)]
+
+        def judge(text: str) -> tuple[Verdict, bool]:
+            version = parse_version(text)
+            for one in exceptions:
+                if version == one.version:
+                    reason = f"an exception until {one.until.day}: {one.until.why}"
+                    return Verdict(served=True, rule="exceptions", reason=reason, changes_at=one.until.ends_at), True
+            objection = _object_to_version(text, version, allow, deny)
+            if objection is not None:
+                return objection, True
+            if self.vulnerabilities is not None:
+                verdict = self.vulnerabilities.judge(project, text, version, now)
+                return verdict, not verdict.served
+            return SERVED, False
+
+        return judge
+
+    def _of_file(
+        self, project: NormalizedName, now: float, context: Context
+    ) -> list[Callable[[File, int], Verdict | None]]:
+        """Give what judges a single file, in order: only the rules that are set cost anything."""
+        judges: list[Callable[[File, int], Verdict | None]] = []
+        if self.kinds is not None:
+            judges.append(self._kind_objection)
+        if self.yanked == "hide":
+            judges.append(_yanked_objection)
+        if self.requires_digest:
+            judges.append(_digest_objection)
+        if self.licenses is not None:
+            rule, known = self.licenses, context.licenses
+
+            def license_objection(file: File, _: int) -> Verdict | None:
+                objection = rule.objection(known.get(file.filename))
+                return None if objection is None else _hidden("licenses", f"{file.filename}: {objection}")
+
+            judges.append(license_objection)
+        if self.as_of is not None or self._is_aged(project):
+            judges.append(self._age_judge(now, context.sources, self.min_age if self._is_aged(project) else 0.0))
+        return judges
+
+    def _kind_objection(self, file: File, _: int) -> Verdict | None:
         kind = kind_of(file.filename)
         if self.kinds is None or kind in self.kinds:
-            return SERVED
+            return None
         shown = " and ".join(f"{one}s" for one in sorted(self.kinds)) or "nothing"
-        return Verdict(served=False, rule="kinds", reason=f"{file.filename} is of kind {kind}; only {shown} are shown")
+        return _hidden("kinds", f"{file.filename} is of kind {kind}; only {shown} are shown")
 
-    def _judge_age(self, file: File, now: float) -> Verdict:
-        if file.upload_time is None:
-            reason = f"{file.filename} has no upload time, so its age cannot be told"
-            return Verdict(served=False, rule="min_age", reason=reason)
-        of_age = parse_time(file.upload_time) + self.min_age
-        if of_age <= now:
-            return SERVED
-        when = datetime.fromtimestamp(of_age, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        reason = f"{file.filename} was uploaded {file.upload_time}, it is shown from {when} on"
-        return Verdict(served=False, rule="min_age", reason=reason, changes_at=of_age)
+    def _age_judge(self, now: float, sources: Sequence[str], min_age: float) -> Callable[[File, int], Verdict | None]:
+        as_of = self.as_of
+        until = "" if as_of is None else shown_time(as_of)
+
+        def judge(file: File, number: int) -> Verdict | None:
+            who = f" (says {sources[number]})" if sources else ""
+            if file.upload_time is None:
+                if not self.hides_unknown_age:
+                    return None
+                rule = "as_of" if as_of is not None else "min_age"
+                return _hidden(rule, f"{file.filename} has no upload time{who}, so its age cannot be told")
+            uploaded = parse_time(file.upload_time)
+            if as_of is not None and uploaded >= as_of:
+                shown = f"{file.filename} was uploaded {file.upload_time}{who}; nothing from {until} on is shown"
+                return _hidden("as_of", shown)
+            of_age = uploaded + min_age
+            if not min_age or of_age <= now:
+                return None
+            shown = f"{file.filename} was uploaded {file.upload_time}{who}, it is shown from {shown_time(of_age)} on"
+            return Verdict(served=False, rule="min_age", reason=shown, changes_at=of_age)
+
+        return judge
 
 
 def judge_status(project: NormalizedName, status: ProjectStatus | None) -> Verdict:
-    """Judge a project's status marker: of a quarantined one nothing may be offered. Source: PEP 792."""
-    if status is None or status.status != "quarantined":
-        return SERVED
-    reason = f"{project} is quarantined" + (f": {status.reason}" if status.reason else "")
-    return Verdict(served=False, rule="status", reason=reason)
+    """Judge a project's status marker where no feed has a say."""
+    return Policy().judge_status(project, status)
 
 
-def parse_time(upload_time: str) -> float:
-    """Give a page's upload time (`2026-01-31T10:20:30.123456Z`) as seconds since the epoch."""
-    return datetime.fromisoformat(upload_time).timestamp()
+def _hidden(rule: str, reason: str) -> Verdict:
+    return Verdict(served=False, rule=rule, reason=reason)
 
 
-@lru_cache(maxsize=20_000)
-def _parse_version(version: str) -> Version | None:
-    try:
-        return Version(version)
-    except InvalidVersion:
+def _yanked_objection(file: File, _: int) -> Verdict | None:
+    if file.yanked is False:
         return None
+    why = f": {file.yanked}" if isinstance(file.yanked, str) else ""
+    return _hidden("yanked", f"{file.filename} was yanked{why}")
 
 
-def _judge_version(text: str, allow: list[Pattern] | None, deny: list[Pattern]) -> Verdict:
-    version = _parse_version(text)
+def _digest_objection(file: File, _: int) -> Verdict | None:
+    return None if file.hashes else _hidden("requires_digest", f"no digest of {file.filename} is known")
+
+
+def _object_to_version(
+    text: str, version: Version | None, allow: list[Pattern] | None, deny: list[Pattern]
+) -> Verdict | None:
     shown = f"version {text}" if text else "a version that cannot be read"
     for pattern in deny:
         if pattern.covers(version):
-            return Verdict(served=False, rule="deny", reason=f"{shown} is denied by {pattern.text!r}")
+            return _hidden("deny", f"{shown} is denied by {pattern.text!r}")
     if allow is not None and not any(pattern.surely_covers(version) for pattern in allow):
         wanted = ", ".join(repr(pattern.text) for pattern in allow) or "nothing"
-        return Verdict(served=False, rule="allow", reason=f"{shown} is not allowed ({wanted} is)")
-    return SERVED
+        return _hidden("allow", f"{shown} is not allowed ({wanted} is)")
+    return None

@@ -1,0 +1,91 @@
+"""Which versions a feed hides because they are known to be vulnerable."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from packaging.version import Version
+
+from proxy.rules.advisories import Advisories, Advisory
+from proxy.rules.severity import Level, floor_of
+from proxy.rules.until import Until
+from proxy.rules.verdict import SERVED, Verdict
+from proxy.simple.model import NormalizedName
+
+_SHOWN = 3
+_SUMMARY = 120
+
+
+@dataclass(frozen=True)
+class VulnerabilityRule:
+    """The advisories, from which severity on they count, and which are ignored for a while."""
+
+    advisories: Advisories | None
+    """`None`: there is a database, but it could not be read, and so nothing can be said to be safe."""
+    severity: Level | None = None
+    """`None`: every advisory counts."""
+    hides_unknown_severity: bool = True
+    ignore: tuple[Until, ...] = ()
+    trouble: str = ""
+    """Why the database could not be read."""
+
+    def judge(self, project: NormalizedName, text: str, version: Version | None, now: float) -> Verdict:
+        """Judge a version of a project at `now`."""
+        if self.advisories is None:
+            reason = f"what is vulnerable is not known: {self.trouble or 'the database could not be read'}"
+            return Verdict(served=False, rule="vulnerabilities", reason=reason)
+        counted = [one for one in self.advisories.of(project) if self._counts(one)]
+        if not counted:
+            return SERVED
+        if version is None:
+            reason = f"a version that cannot be read, of a project with {_named(counted)}"
+            return Verdict(served=False, rule="vulnerabilities", reason=reason, advisories=_ids(counted))
+        found = [one for one in counted if one.affects(version)]
+        ignored = [(one, until) for one in found for until in self._ignoring(one, now)]
+        names = {one.id for one, _ in ignored}
+        left = [one for one in found if one.id not in names]
+        if left:
+            return Verdict(
+                served=False, rule="vulnerabilities", reason=_reason(project, text, left), advisories=_ids(left)
+            )
+        if ignored:
+            ends_at = min(max(until.ends_at for one, until in ignored if one.id == name) for name in names)
+            shown = "; ".join(f"{one.id} is ignored until {until.day}: {until.why}" for one, until in ignored)
+            return Verdict(
+                served=True, rule="vulnerabilities", reason=shown, changes_at=ends_at, advisories=_ids(found)
+            )
+        return SERVED
+
+    def _counts(self, advisory: Advisory) -> bool:
+        if self.severity is None:
+            return True
+        if advisory.score is None:
+            return self.hides_unknown_severity
+        return advisory.score >= floor_of(self.severity)
+
+    def _ignoring(self, advisory: Advisory, now: float) -> Iterator[Until]:
+        return (until for until in self.ignore if until.what in advisory.names and until.holds(now))
+
+
+def _ids(advisories: list[Advisory]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.id for one in advisories))
+
+
+def _named(advisories: list[Advisory]) -> str:
+    ids = _ids(advisories)
+    more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
+    return ", ".join(ids[:_SHOWN]) + more
+
+
+def _reason(project: NormalizedName, version: str, advisories: list[Advisory]) -> str:
+    # The gravest first: it is the one that a reader must see.
+    gravest = sorted(advisories, key=lambda one: -(10.1 if one.score is None else one.score))
+    first = gravest[0]
+    level = first.level if first.score is None else f"{first.level}, {first.score:g}"
+    known_as = next((name for name in first.aliases if name.startswith("CVE-")), "")
+    summary = f": {' '.join(first.summary.split())[:_SUMMARY]}" if first.summary else ""
+    fixed = f"; fixed in {', '.join(first.fixed_in[-_SHOWN:])}" if first.fixed_in else ""
+    more = f"; also {_named(gravest[1:])}" if len(gravest) > 1 else ""
+    alias = f", {known_as}" if known_as else ""
+    return f"{project} {version} is affected by {first.id} ({level}{alias}){summary}{fixed}{more}"
