@@ -20,10 +20,11 @@ from proxy.config.models import AzureBlobSource, DirectorySource, GithubSource, 
 from proxy.config.values import IdentityCredential, ManagedIdentity, SecretReference
 from proxy.mirror import ListedMirror, Mirror, PagedMirror
 from proxy.mirror.base import Setting
-from proxy.mirror.inspector import Inspector
+from proxy.mirror.inspector import Inspector, Record
 from proxy.sources.authorisation import Credentials
 from proxy.sources.azure_access import STORAGE_SCOPE
 from proxy.sources.azure_assembly import azure_blob_of
+from proxy.sources.azure_blob import AzureBlob
 from proxy.sources.azure_devops import times_of
 from proxy.sources.azure_tokens import AzureTokens, tokens_of
 from proxy.sources.base import ListedSource
@@ -181,6 +182,7 @@ class Mirrors:
             index=self._index,
             background=self._background,
             clock=self._clock,
+            record=_record_of(source, settings),
         )
         if isinstance(source, SimpleIndex):
             return PagedMirror(
@@ -203,6 +205,12 @@ class Mirrors:
     def _find(self, digest: str) -> Path | None:
         artifact = self._artifacts.find(digest)
         return None if artifact is None else artifact.path
+
+
+def _record_of(source: SimpleIndex | ListedSource, settings: Source) -> Record | None:
+    """Give what keeps computed digests with the files, where that is wanted."""
+    wanted = isinstance(settings, AzureBlobSource) and settings.write_back and not settings.offline
+    return source.record_digest if wanted and isinstance(source, AzureBlob) else None
 
 
 def _place_of(settings: Source) -> str:

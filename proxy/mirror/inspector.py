@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import re
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from functools import lru_cache
 from pathlib import Path
 
@@ -70,6 +70,9 @@ class Facts(msgspec.Struct, array_like=True, gc=False):
     """Why it has no core metadata that could be read."""
 
 
+Record = Callable[[File, str], Awaitable[object]]
+"""Has a source keep the digest of one of its files. Raises: FileGone, SourceError."""
+
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(dict[str, Facts])
 
@@ -111,12 +114,14 @@ class Inspector:
         index: Index,
         background: Background,
         clock: Clock,
+        record: Record | None = None,
     ) -> None:
-        """Inspect files through `opener`, or as `find` has them here; compute `digests` where none are listed."""
+        """Inspect files through `opener`, or as `find` has them here; compute missing `digests`, and `record` them."""
         self._opener = opener
         self._digests = digests
         self._offline = offline
         self._find = find
+        self._record = record
         self._index = index
         self._clock = clock
         self._prefix = f"facts:{opener.name}:{hashlib.sha256(place.encode()).hexdigest()[:16]}:"
@@ -166,6 +171,7 @@ class Inspector:
         facts[file.filename] = fact
         self._changed(project)
         await self._save(project, facts)
+        await self._write_back(file, sha256)
 
     async def distrust(self, project: NormalizedName, file: File, reason: str) -> None:
         """Advertise the core metadata of `file` no longer, because what its source publishes is wrong."""
@@ -205,7 +211,7 @@ class Inspector:
             if worth is not None and file.version not in worth:
                 continue
             fact = seen.facts.get(file.filename)
-            if fact is not None and fact.identity != identity_of(file):
+            if fact is not None and not _is_of(fact, file):
                 fact = None
             if self._lacks_digest(file, fact) or self._can_have_metadata(file, fact):
                 missing.append(file)
@@ -269,6 +275,7 @@ class Inspector:
                 if self._lacks_digest(file, fact):
                     fact.sha256, fact.size = await self._digest(file)
                     facts[file.filename] = fact
+                    await self._write_back(file, fact.sha256)
             except FileGone:
                 log.debug("file went while it was inspected", source=self._opener.name, filename=file.filename)
 
@@ -300,6 +307,16 @@ class Inspector:
                 raise SourceUnavailable(self._opener.name, f"{file.filename} broke off at {size} of {body.size} bytes")
         return digest.hexdigest(), size
 
+    async def _write_back(self, file: File, sha256: str) -> None:
+        if self._record is None or file.hashes:
+            return
+        try:
+            await self._record(file, sha256)
+        except FileGone:
+            log.debug("file went before its digest was written", source=self._opener.name, filename=file.filename)
+        except SourceError as error:
+            log.warning("digest cannot be written back", source=error.source, reason=error.reason, remedy=error.remedy)
+
     async def _load(self, project: NormalizedName) -> dict[str, Facts]:
         raw = await self._index.get(self._prefix + project)
         if raw is None:
@@ -313,13 +330,15 @@ class Inspector:
         await self._index.put(self._prefix + project, _encode(facts))
 
 
+def _is_of(fact: Facts, file: File) -> bool:
+    # A digest that is written back gives an object another etag, and leaves its bytes as they are.
+    return fact.identity == identity_of(file) or (file.sha256 is not None and fact.sha256 == file.sha256)
+
+
 def _fact(facts: dict[str, Facts], file: File) -> Facts:
     """Give what is known of these very bytes; `file` may have been completed with it already."""
-    identity = identity_of(file)
     fact = facts.get(file.filename)
-    if fact is not None and (fact.identity == identity or (file.sha256 is not None and fact.sha256 == file.sha256)):
-        return fact
-    return Facts(identity)
+    return fact if fact is not None and _is_of(fact, file) else Facts(identity_of(file))
 
 
 def _lacks_metadata(file: File, fact: Facts | None) -> bool:
@@ -335,7 +354,7 @@ def _completed(page: Page, facts: dict[str, Facts]) -> Page:
     files = []
     for file in page.files:
         fact = facts.get(file.filename)
-        if fact is None or fact.identity != identity_of(file):
+        if fact is None or not _is_of(fact, file):
             files.append(file)
             continue
         files.append(
