@@ -68,7 +68,8 @@ async def _said(
     age = round(feed.clock() - known.asked_at, 1)
     if known.page is None:
         return Asked(source, "does not have it", moment(known.asked_at), age)
-    said = f"has {len(known.page.files)} files"
+    number = len(known.page.files)
+    said = "has 1 file" if number == 1 else f"has {number} files"
     rescued = next((error for error in (page.rescued_from if page else ()) if error.source == source), None)
     if rescued is not None:
         said += f"; cannot be asked now ({rescued.reason}), so this is remembered"

@@ -20,7 +20,7 @@ from proxy.simple.links import flat_href
 from proxy.simple.negotiation import Coding, MediaType, choose, choose_coding, content_type
 from proxy.web.renderings import Rendering, Renderings
 from proxy.web.routes import Kind, Route
-from proxy.web.serving import not_modified
+from proxy.web.serving import SERVER, not_modified
 from proxy.web.shelf import FINISHED, Finished, page_key
 
 log = structlog.get_logger(__name__)
@@ -71,7 +71,7 @@ class Pages:
             return not_modified(headers)
         if coding is not Coding.IDENTITY:
             headers["Content-Encoding"] = coding.value
-        headers["Content-Length"] = str(stored.size)
+        headers |= {"Content-Length": str(stored.size), "Server": SERVER}
         response = web.StreamResponse(headers=headers)
         if request.method == "HEAD":
             return response
