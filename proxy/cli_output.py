@@ -66,19 +66,16 @@ def print_report(report: Report, out: TextIO) -> None:
         table.add_row(*_cells(row))
     console.print(table)
     for row in report.rows:
-        _print_findings(console, row)
+        for problem, remedy in zip_longest(row.problems, row.remedies[: len(row.problems)], fillvalue=""):
+            _say(console, f"[red]{escape(row.name)}[/]: {escape(problem)}", remedy)
+    for row in report.rows:
+        for warning in row.warnings:
+            _say(console, f"[yellow]{escape(row.name)}[/]: {escape(warning)}")
     for warning in report.warnings:
         _say(console, f"[yellow]{escape(warning)}[/]")
-
-
-def _print_findings(console: Console, row: Row) -> None:
-    name = escape(row.name)
-    for problem, remedy in zip_longest(row.problems, row.remedies[: len(row.problems)], fillvalue=""):
-        _say(console, f"[red]{name}[/]: {escape(problem)}", remedy)
-    for warning in row.warnings:
-        _say(console, f"[yellow]{name}[/]: {escape(warning)}")
-    for note in row.notes:
-        _say(console, f"[dim]{name}: {escape(note)}[/]")
+    for row in report.rows:
+        for note in row.notes:
+            _say(console, f"[dim]{escape(row.name)}: {escape(note)}[/]")
 
 
 def print_explanation(explanation: Explanation, out: TextIO) -> None:

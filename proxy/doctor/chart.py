@@ -29,6 +29,11 @@ class Answers:
         return self._answered.get(source)
 
 
+def counted(number: int, what: str) -> str:
+    """Give a number of things in words."""
+    return f"{number} {what}{'s' * (number != 1)}"
+
+
 @dataclass(frozen=True, slots=True)
 class Means:
     """What an examination works with."""

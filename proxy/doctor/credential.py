@@ -15,7 +15,9 @@ async def examine_credential(chart: Chart, keyring: Keyring, url: str, *, now: f
     """Say what there is for `url`. Raises: SourceError where there should be one, and it cannot be had."""
     standing = await keyring.describe(url)
     if standing is None:
-        chart.note(f"no credential: no connection covers {redacted(url)}")
+        unread = [workspace.name for workspace in keyring.workspaces if workspace.problem is not None]
+        doubt = f", but workspace {', '.join(unread)} could not be read and may hold one" if unread else ""
+        chart.note(f"no credential: no connection covers {redacted(url)}{doubt}")
         return
     if standing.problem is not None:
         chart.note(f"credential: {standing.connection}, which is not to be had")

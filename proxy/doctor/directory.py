@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from proxy.config.models import DirectorySource
-from proxy.doctor.chart import Chart
+from proxy.doctor.chart import Chart, counted
 from proxy.simple.filename import parse
 from proxy.sources.directory import Directory
 from proxy.sources.folder import Tree
@@ -38,19 +38,19 @@ async def examine_directory(chart: Chart, settings: DirectorySource) -> None:
     chart.latency_ms = round((time.perf_counter() - begun) * 1000, 1)
     chart.reachable = chart.authorised = chart.ranges = True
     count = sum(map(len, listing.projects.values()))
-    chart.note(f"{settings.path}: {count} wheels and sdists of {len(listing.projects)} projects")
+    chart.note(f"{settings.path}: {counted(count, 'file')} of {counted(len(listing.projects), 'project')}")
     names = await asyncio.to_thread(_read_names, settings.path)
     if names.unreadable:
         chart.authorised = False
-        what = f"{len(names.unreadable)} files cannot be read by this user: {_shown(names.unreadable)}"
+        what = f"{counted(len(names.unreadable), 'file')} cannot be read by this user: {_shown(names.unreadable)}"
         chart.find(what, f"let the user that the server runs as read what is in {settings.path}")
     if names.misnamed:
         chart.warn(
-            f"{len(names.misnamed)} archives are passed over, because their names are not those of wheels and "
-            f"sdists: {_shown(names.misnamed)}"
+            f"{counted(len(names.misnamed), 'archive')} passed over, for want of a name that wheels and sdists have: "
+            f"{_shown(names.misnamed)}"
         )
     if names.other:
-        chart.note(f"{len(names.other)} other files are passed over: {_shown(names.other)}")
+        chart.note(f"{counted(len(names.other), 'other file')} passed over: {_shown(names.other)}")
     if not count:
         chart.warn(f"there is no wheel or sdist in {settings.path}: put some there, or correct `path`")
 

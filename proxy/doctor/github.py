@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from proxy.config.models import GithubSource
-from proxy.doctor.chart import Chart, Means
+from proxy.doctor.chart import Chart, Means, counted
 from proxy.doctor.credential import examine_credential
 from proxy.doctor.surroundings import describe_address, describe_skew
 from proxy.errors import FileGone, SourceError, SourceRefused
@@ -38,7 +38,9 @@ async def examine_repositories(chart: Chart, settings: GithubSource, means: Mean
         chart.hashes = all(file.sha256 for file in files)
         if not chart.hashes:
             without = sum(file.sha256 is None for file in files)
-            chart.note(f"{without} older files have no digest at GitHub: it is computed from whole files, once")
+            chart.note(
+                f"{counted(without, 'digest')} to be computed from whole files, once: GitHub has none of older ones"
+            )
     await _examine_quota(chart, settings, means)
 
 
@@ -59,7 +61,7 @@ async def _examine_repository(chart: Chart, settings: GithubSource, repository: 
     if chart.latency_ms is None:
         chart.latency_ms = round((time.perf_counter() - begun) * 1000, 1)
     files = [file for project in listing.projects.values() for file in project]
-    chart.note(f"{repository}: {len(files)} wheels and sdists of {len(listing.projects)} projects")
+    chart.note(f"{repository}: {counted(len(files), 'file')} of {counted(len(listing.projects), 'project')}")
     if not files:
         chart.warn(f"no release of {repository} has a wheel or an sdist: attach some, or leave it out")
     elif chart.ranges is None:

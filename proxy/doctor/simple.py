@@ -16,10 +16,12 @@ from proxy.doctor.chart import Chart, Means
 from proxy.doctor.credential import examine_credential, explain_gap
 from proxy.doctor.surroundings import describe_address, describe_skew
 from proxy.errors import FileGone, SourceError, SourceNonsense, SourceRefused, SourceUnavailable
+from proxy.rules.credentials import is_azure_devops
 from proxy.simple import as_html, as_json
 from proxy.simple.filename import normalize
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.simple.tolerance import PageUnreadable, sniff
+from proxy.sources.azure_devops import FEEDS_URL
 from proxy.sources.base import Answer
 from proxy.sources.credentials import Keyring
 from proxy.sources.redirects import redacted
@@ -55,8 +57,7 @@ async def examine_index(chart: Chart, settings: SimpleSource, means: Means) -> N
         chart.note("offline = true: it is never asked, and was not now")
         return
     source = means.places.source(chart.name)
-    if not isinstance(source, SimpleIndex):
-        raise TypeError("a source of kind simple is an index")
+    assert isinstance(source, SimpleIndex)  # noqa: S101 - for the type checker: its kind says so
     index = await source.index_url()
     address = await describe_address(index)
     if address:
@@ -190,7 +191,8 @@ async def _examine_page(chart: Chart, upstream: Upstream, found: _Found, means: 
         chart.warn("it publishes no digests of all files: what it sends without one cannot be checked")
     aged = [name for name, feed in means.config.feeds.items() if chart.name in feed.sources and feed.rules.min_age]
     if aged and not any(file.upload_time for file in files):
-        chart.warn(f"its pages have no upload times: `min_age` hides all of its files in feed {', '.join(aged)}")
+        remedy = f"; a connection for {FEEDS_URL} would tell them" if is_azure_devops(found.url) else ""
+        chart.warn(f"its pages have no upload times: `min_age` hides all its files in feed {', '.join(aged)}{remedy}")
 
 
 async def _examine_file(chart: Chart, source: SimpleIndex, found: _Found, keyring: Keyring) -> None:

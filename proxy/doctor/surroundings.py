@@ -35,7 +35,8 @@ async def describe_address(url: str) -> str | None:
         return None
     addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
     shown = ", ".join(addresses[:_MOST_SHOWN]) + (" …" if len(addresses) > _MOST_SHOWN else "")
-    return f"{host} is {shown}, {_kind_of(addresses, host)}"
+    kind = _kind_of(addresses, host)
+    return f"{host} is {kind}" if addresses == [host] else f"{host} is {shown}, {kind}"
 
 
 def _kind_of(addresses: list[str], host: str) -> str:

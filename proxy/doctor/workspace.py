@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 
 from proxy.doctor.chart import Chart, Means
 from proxy.doctor.surroundings import describe_address
+from proxy.errors import SourceError
 from proxy.sources.identity import read_claims
 from proxy.sources.redirects import redacted
 
@@ -17,9 +19,10 @@ async def examine_workspace(chart: Chart, means: Means) -> None:
     address = await describe_address(root)
     if address:
         chart.note(address)
-    claims = read_claims(await means.places.tokens_of(settings.credential).token(f"{root}/.default"))
-    if claims is not None:
-        chart.note(f"credential: {claims}")
+    # Why there is no token, the reading says; sources wait for it, whatever becomes of it.
+    with suppress(SourceError):
+        claims = read_claims(await means.places.tokens_of(settings.credential).token(f"{root}/.default"))
+        chart.note(f"credential: {claims or 'a token that does not say whose it is'}")
     workspace = next(known for known in means.places.keyring.workspaces if known.name == chart.name)
     begun = time.perf_counter()
     await workspace.read()
