@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Protocol, TypeVar
 
 import structlog
@@ -13,7 +15,7 @@ import structlog
 from proxy.errors import SourceError, SourceUnavailable
 from proxy.rules.freshness import Windows
 from proxy.simple.model import File, NormalizedName, Page
-from proxy.sources.base import Opener
+from proxy.sources.base import Body, Opener
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +92,50 @@ class Mirror(Protocol):
 
     async def distrust(self, project: NormalizedName, file: File, reason: str) -> None:
         """Advertise the core metadata of `file` no longer."""
+
+
+class SwitchedOff:
+    """Stands for a source that is switched off (`offline = true`): nothing is asked of it, whatever is asked here."""
+
+    def __init__(self, source: str) -> None:
+        """Stand for `source`."""
+        self.name = source
+
+    def open(self, file: File, *, start: int = 0, end: int | None = None) -> AbstractAsyncContextManager[Body]:  # noqa: ARG002 - of the interface
+        """Give nothing. Raises: SourceUnavailable, when it is entered."""
+        return _Refused(self.refusal(f"{file.filename} is not cached"))
+
+    async def read_metadata(self, file: File) -> bytes | None:
+        """Give nothing. Raises: SourceUnavailable."""
+        raise self.refusal(f"the core metadata of {file.filename} is not cached")
+
+    async def read_provenance(self, file: File) -> bytes | None:
+        """Give nothing. Raises: SourceUnavailable."""
+        raise self.refusal(f"the provenance of {file.filename} is not cached")
+
+    def refusal(self, what: str) -> SourceUnavailable:
+        """Give the error for `what` is missing here."""
+        return SourceUnavailable(
+            self.name,
+            f"it is switched off (offline = true), and {what}",
+            remedy=f"set offline = false on source {self.name} once, or bring it in another way",
+            retry_after=60,
+        )
+
+
+class _Refused(AbstractAsyncContextManager[Body]):
+    """Raises as soon as it is entered."""
+
+    def __init__(self, error: SourceUnavailable) -> None:
+        self._error = error
+
+    async def __aenter__(self) -> Body:
+        raise self._error
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Never come here."""
 
 
 class Outage:

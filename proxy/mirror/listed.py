@@ -11,8 +11,8 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from proxy.errors import SourceError, SourceUnavailable
-from proxy.mirror.base import LONGEST_WAIT, PATIENCE, PROBE, SOON, Clock, Known, Outage, Setting, within
+from proxy.errors import SourceError
+from proxy.mirror.base import LONGEST_WAIT, PATIENCE, PROBE, SOON, Clock, Known, Outage, Setting, SwitchedOff, within
 from proxy.mirror.inspector import Inspector
 from proxy.rules.freshness import Verdict, judge
 from proxy.simple.model import File, NormalizedName, Page
@@ -69,7 +69,8 @@ class ListedMirror:
     ) -> None:
         """Mirror `source`; opens nothing."""
         self.name = source.name
-        self.opener: Opener = source
+        self._off = SwitchedOff(source.name)
+        self.opener: Opener = self._off if setting.offline else source
         self.max_age = setting.max_age
         self.windows = setting.windows.for_listing()
         self.offline = setting.offline
@@ -95,12 +96,7 @@ class ListedMirror:
         if look is not None and age is not None and (age < self.windows.fresh or self.offline):
             return await self._known(look, look.at + self.windows.fresh)
         if self.offline:
-            raise SourceUnavailable(
-                self.name,
-                "it is switched off (offline = true), and no listing of it is remembered",
-                remedy=f"set offline = false on source {self.name} once, so that its listing is remembered",
-                retry_after=60,
-            )
+            raise self._off.refusal("no listing of it is remembered")
         if look is None or age is None or judge(age, self.windows) is Verdict.DEAD:
             found = await within(LONGEST_WAIT, self.name, self._looks.join(project, lambda: self._look(project)))
             return await self._known(found, found.at + self.windows.fresh)
@@ -195,7 +191,7 @@ class ListedMirror:
         if dated is not None and (self.offline or self._clock() - dated.at < self.windows.fresh):
             return dated.listing
         if self.offline:
-            raise SourceUnavailable(self.name, "it is switched off (offline = true), and no listing is remembered")
+            raise self._off.refusal("no listing of it is remembered")
         may_rescue = dated is not None and judge(self._clock() - dated.at, self.windows) is not Verdict.DEAD
         try:
             flight = self._listings.join("list", self._list)

@@ -12,7 +12,7 @@ import msgspec
 import structlog
 
 from proxy.errors import SourceError, SourceUnavailable
-from proxy.mirror.base import LONGEST_WAIT, PATIENCE, PROBE, SOON, Clock, Known, Outage, Setting, within
+from proxy.mirror.base import LONGEST_WAIT, PATIENCE, PROBE, SOON, Clock, Known, Outage, Setting, SwitchedOff, within
 from proxy.mirror.inspector import Inspector
 from proxy.rules.freshness import Verdict, judge, judge_absence
 from proxy.simple.model import File, NormalizedName, Page
@@ -55,7 +55,8 @@ class PagedMirror:
     ) -> None:
         """Mirror `source`; opens nothing."""
         self.name = source.name
-        self.opener: Opener = source
+        self._off = SwitchedOff(source.name)
+        self.opener: Opener = self._off if setting.offline else source
         self.max_age = setting.max_age
         self.windows = setting.windows
         self.offline = setting.offline
@@ -85,12 +86,7 @@ class PagedMirror:
                 case Verdict.DEAD:
                     pass
         if self.offline:
-            raise SourceUnavailable(
-                self.name,
-                f"it is switched off (offline = true), and nothing is remembered of {project}",
-                remedy=f"set offline = false on source {self.name} once, or bring the project in another way",
-                retry_after=60,
-            )
+            raise self._off.refusal(f"nothing is remembered of {project}")
         flight = self._flights.join(project, lambda: self._ask(project, record))
         found = await within(LONGEST_WAIT, self.name, flight)
         return await self._known(found, self._good_until(found))
@@ -109,9 +105,7 @@ class PagedMirror:
     async def names(self) -> AsyncIterator[str]:
         """Give the names of all projects, as the source spells them. Raises: SourceError."""
         if self.offline:
-            raise SourceUnavailable(
-                self.name, "it is switched off (offline = true), its project list is not remembered"
-            )
+            raise self._off.refusal("its project list is not remembered")
         async for name in self._source.ask_names():
             yield name
 
