@@ -21,6 +21,7 @@ from proxy.explanation import Explained, Explanation
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - recognised here, not listened at
 _IN_A_PIPE = 1000
 """Columns where there is no terminal: a row stays one line, so that grep finds it whole."""
+_UNKNOWN = "[dim]-[/]"
 _AGES = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -111,22 +112,15 @@ def _say(console: Console, text: str, remedy: str = "") -> None:
 
 
 def _cells(row: Row) -> list[str]:
-    latency = "" if row.latency_ms is None else f"{row.latency_ms:.0f} ms"
-    marks = [_mark(row.reachable), _mark(row.authorised)]
-    return [
-        escape(row.name),
-        row.kind,
-        *marks,
-        "/".join(row.formats),
-        _mark(row.ranges),
-        _mark(row.metadata),
-        _mark(row.hashes),
-        latency,
-    ]
+    latency = _UNKNOWN if row.latency_ms is None else f"{row.latency_ms:.0f} ms"
+    must = [_mark(value, without="red") for value in (row.reachable, row.authorised)]
+    # What a source does without, the server makes up for.
+    may = [_mark(value, without="yellow") for value in (row.ranges, row.metadata, row.hashes)]
+    return [escape(row.name), row.kind, *must, "/".join(row.formats) or _UNKNOWN, *may, latency]
 
 
-def _mark(value: bool | None) -> str:
-    return {True: "[green]yes[/]", False: "[red]no[/]", None: "[dim]-[/]"}[value]
+def _mark(value: bool | None, *, without: str) -> str:
+    return _UNKNOWN if value is None else "[green]yes[/]" if value else f"[{without}]no[/]"
 
 
 def _file_cells(file: Explained) -> list[str]:

@@ -200,7 +200,7 @@ async def _examine_file(chart: Chart, source: SimpleIndex, found: _Found, keyrin
     gap = explain_gap(keyring, found.url, file.url)
     try:
         await _read_one_byte(chart, source.upstream, file)
-    except (SourceRefused, FileGone) as error:
+    except (SourceRefused, SourceNonsense, FileGone) as error:
         if gap is None:
             chart.fail(error, saying="its files cannot be had")
             return
