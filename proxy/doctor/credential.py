@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from proxy.doctor.chart import Chart
-from proxy.rules.credentials import Place, place_of
+from proxy.rules.credentials import Place, is_azure_devops, place_of
 from proxy.sources.connections import Held
 from proxy.sources.credentials import Keyring
 from proxy.sources.redirects import redacted
@@ -36,6 +36,19 @@ def explain_gap(keyring: Keyring, page_url: str, file_url: str) -> tuple[str, st
     folder = redacted(file_url).rpartition("/")[0]
     problem = f"{held.label} covers its pages, but not its files, which are at {folder}"
     return problem, f"set the `target` of {held.label} {_wider(held, page_url, file_url)}"
+
+
+def explain_role(file_url: str) -> str | None:
+    """Say which role may be missing where a feed gives its pages and refuses a file; `None` where none is known.
+
+    Source: Azure Artifacts, "Feed permissions": readers get only what the feed has saved already.
+    """
+    if not is_azure_devops(file_url):
+        return None
+    return (
+        "what the feed has not saved from its own upstream yet is only given to the role Feed and Upstream Reader "
+        "(Collaborator); a token with Packaging (read) alone counts as a reader"
+    )
 
 
 def _wider(held: Held, page_url: str, file_url: str) -> str:

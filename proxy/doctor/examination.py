@@ -77,8 +77,8 @@ async def _examine_within(bound: float, chart: Chart, work: Coroutine[Any, Any, 
         chart.find(f"not all was answered within {bound:g} s", "check that it is up, and how busy it and the way are")
     except WheelgateError as error:
         chart.fail(error)
-    except (OSError, ValueError) as error:
-        chart.find(f"something unforeseen: {type(error).__name__}: {error}")
+    except Exception as error:  # noqa: BLE001 - what is odd about one must not cost the rows of all others
+        chart.find(f"something unforeseen: {type(error).__name__}: {error}", "tell the people who make Wheelgate")
     if chart.reachable is None:
         asked_as = f"workspace {chart.name}" if chart.kind == _WORKSPACE else chart.name
         chart.reachable = answers.of(asked_as)

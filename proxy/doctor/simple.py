@@ -13,7 +13,7 @@ import aiohttp
 from proxy.config import Config
 from proxy.config.models import SimpleSource
 from proxy.doctor.chart import Chart, Means
-from proxy.doctor.credential import examine_credential, explain_gap
+from proxy.doctor.credential import examine_credential, explain_gap, explain_role
 from proxy.doctor.surroundings import describe_address, describe_skew
 from proxy.errors import FileGone, SourceError, SourceNonsense, SourceRefused, SourceUnavailable
 from proxy.rules.credentials import is_azure_devops
@@ -201,11 +201,14 @@ async def _examine_file(chart: Chart, source: SimpleIndex, found: _Found, keyrin
     try:
         await _read_one_byte(chart, source.upstream, file)
     except (SourceRefused, SourceNonsense, FileGone) as error:
-        if gap is None:
-            chart.fail(error, saying="its files cannot be had")
+        if gap is not None:
+            chart.authorised = False
+            chart.find(*gap)
             return
-        chart.authorised = False
-        chart.find(*gap)
+        chart.fail(error, saying="its files cannot be had")
+        hint = explain_role(file.url) if isinstance(error, SourceRefused) else None
+        if hint is not None:
+            chart.warn(hint)
         return
     except SourceError as error:
         chart.fail(error, saying=f"its files cannot be had{_where(file, error)}")

@@ -104,6 +104,11 @@ class TestCredentials:
         assert report.exit_code == 0
         assert "connection devops covers" in report.warnings[0]
 
+    async def test_a_connection_of_another_category_is_pointed_at(self, check: Check, index: FakeIndex) -> None:
+        report = await check(simple(index.url) + connection(index.url) + 'category = "S3"\n')
+
+        assert (report.exit_code, "its category is not PythonFeed" in report.warnings[0]) == (0, True)
+
     async def test_a_missing_secret_stops_only_its_own_source(
         self, check: Check, index: FakeIndex, feed: FakeAzureDevOps
     ) -> None:
@@ -293,6 +298,40 @@ class TestPages:
         row = await only(check(simple(index.url)))
 
         assert "does not have it" in row.warnings[0]
+
+    async def test_metadata_that_is_refused_is_said(self, check: Check, index: FakeIndex) -> None:
+        index.status_for("bar-1.0-py3-none-any.whl.metadata", 403)
+
+        row = await only(check(simple(index.url)))
+
+        assert row.is_good
+        assert "cannot be had" in row.warnings[0]
+
+    async def test_a_web_page_in_place_of_a_file_is_a_problem(self, check: Check, index: FakeIndex) -> None:
+        index.status_for("bar-1.0-py3-none-any.whl", 200, {"Content-Type": "text/html"}, body=b"<html>Sign in")
+
+        assert "sign-in page" in said(await only(check(simple(index.url))))
+
+    async def test_a_host_that_files_are_redirected_to_is_noted(self, check: Check, index: FakeIndex) -> None:
+        async with FakeIndex() as blobs:
+            index.redirect_files_to(blobs)
+            index.redirect("bar-1.0-py3-none-any.whl", blobs.file_url("x").replace("127.0.0.1", "localhost"))
+            blobs.status_for("x", 206, {"Content-Range": "bytes 1-1/9"}, body=b"x")
+
+            row = await only(check(simple(index.url)))
+
+        assert row.is_good
+        assert any("redirects to localhost" in note for note in row.notes)
+
+    async def test_files_that_are_open_to_everybody_need_no_credential(
+        self, check: Check, index: FakeIndex, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("FEED_PAT", "a-token")
+
+        row = await only(check(simple(index.url) + connection(index.url.rstrip("/"))))
+
+        assert (row.is_good, row.ranges) == (True, True)
+        assert any("they can be had without it" in note for note in row.notes)
 
     async def test_a_file_that_is_listed_and_gone_is_a_problem(self, check: Check, index: FakeIndex) -> None:
         index.status_for("bar-1.0-py3-none-any.whl", 404)

@@ -144,6 +144,38 @@ class TestContainers:
         assert row.is_good
         assert "the folder nowhere" in row.warnings[0]
 
+    async def test_a_list_in_several_answers_is_followed_to_the_first_file(
+        self, check: Check, service: FakeBlobService
+    ) -> None:
+        service.page_size = 1
+        service.has("a-page.html")
+
+        row = await only(check(container(service)))
+
+        assert (row.warnings, row.ranges) == ((), True)
+
+    async def test_a_file_that_goes_meanwhile_is_no_problem(self, check: Check, service: FakeBlobService) -> None:
+        service.trick = lambda seen: error(404, "BlobNotFound") if seen.path.endswith(".whl") else None
+
+        assert (await only(check(container(service)))).is_good
+
+    async def test_write_back_names_the_role_that_it_needs(self, check: Check, service: FakeBlobService) -> None:
+        row = await only(check(container(service, extra="write_back = true")))
+
+        assert any("Storage Blob Data Contributor" in note for note in row.notes)
+
+    async def test_a_connection_string_says_where_the_account_is(
+        self, check: Check, service: FakeBlobService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("BLOBS", f"BlobEndpoint={service.url};AccountName=a;AccountKey=a2V5")
+        credential = '{ connection_string = { env = "BLOBS" } }'
+        text = container(service, credential).replace(f'account_url = "{service.url}"', "")
+
+        row = await only(check(text))
+
+        assert row.is_good
+        assert "a2V5" not in repr(row)
+
     async def test_a_container_that_is_offline_is_not_asked(self, check: Check, service: FakeBlobService) -> None:
         assert (await only(check(container(service, extra="offline = true")))).is_good
         assert service.requests == []
@@ -189,6 +221,25 @@ class TestRepositories:
         row = await only(check(releases(github, "my-org/models")))
 
         assert "expired" in said(row)
+
+    async def test_repositories_that_are_offline_are_not_asked(self, check: Check, github: FakeGitHub) -> None:
+        text = releases(github, "my-org/models").replace("[connections", "offline = true\n[connections")
+
+        assert (await only(check(text))).is_good
+        assert github.requests == []
+
+    async def test_storage_that_cannot_be_reached_is_said(self, check: Check, github: FakeGitHub) -> None:
+        github.storage_url = "http://127.0.0.1:9"
+
+        row = await only(check(releases(github, "my-org/models")))
+
+        assert row.reachable is True
+        assert "redirects to a storage host" in said(row)
+
+    async def test_a_clock_that_is_wrong_is_said(self, check: Check, github: FakeGitHub) -> None:
+        row = await only(check(releases(github, "my-org/models"), ahead=-1200))
+
+        assert "20 minutes behind" in row.warnings[0]
 
     async def test_a_quota_that_is_used_up_is_said(self, check: Check, github: FakeGitHub) -> None:
         github.remaining = 0
