@@ -15,17 +15,22 @@ from __future__ import annotations
 import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from typing import Protocol
+from weakref import WeakValueDictionary
 
 import structlog
 
 from proxy.errors import FileAbsent, Hidden, ProjectAbsent, SourceError, SourceUnavailable
+from proxy.feed.page import Beside, Entry, FeedPage, judge, next_change, refusal, shown_versions
 from proxy.mirror.base import Clock, Known, Mirror
 from proxy.rules.merge import Merged, merge
 from proxy.rules.ownership import Candidates, Ownership
-from proxy.rules.policy import Policy, Verdict, judge_status
+from proxy.rules.policy import Policy
+from proxy.rules.verdict import Verdict
 from proxy.simple.filename import normalize
 from proxy.simple.model import File, NormalizedName, Page
+
+__all__ = ["Entry", "Feed", "FeedPage", "Knowledge"]
 
 log = structlog.get_logger(__name__)
 
@@ -35,48 +40,40 @@ LIST_PATIENCE = 12.0
 """Seconds for which all sources together may keep a project list waiting: after that it goes without the rest."""
 _TURN = 5_000
 """Names after which a long list lets other requests have their turn."""
+_LARGE = 1_000
+"""Files from which on judging goes to a thread."""
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """One file of a project in a feed."""
+class Knowledge(Protocol):
+    """What a feed's rules need to know beside what the sources list."""
 
-    file: File
-    source: str
-    verdict: Verdict
+    async def of(self, feed: Feed, merged: Merged) -> Beside:
+        """Give what is known of a project's files; the same object as long as that is the same."""
 
 
-@dataclass(slots=True)
-class FeedPage:
-    """A project as a feed's clients see it."""
+class _Nothing:
+    """For a feed whose rules need nothing more."""
 
-    project: NormalizedName
-    feed: str
-    page: Page
-    """With the served files only."""
-    entries: Mapping[str, Entry]
-    """All files by name, also the hidden ones."""
-    owners: tuple[str, ...]
-    why: str
-    private: bool
-    """Whether any of its files may be replaced."""
-    max_age: float
-    """Seconds for which clients may remember it, at the time it was made."""
-    changes_at: float | None
-    """When a rule changes its mind, in seconds since the epoch."""
-    good_until: float
-    """Until when it may be served without asking the feed again, in seconds since the epoch."""
-    refused: Verdict | None = None
-    """The rule that hides the project as a whole: `Feed.page` raises it, `explain` tells it."""
-    rescued_from: tuple[SourceError, ...] = ()
-    made_of: tuple[Page, ...] = field(default=(), repr=False)
+    async def of(self, feed: Feed, merged: Merged) -> Beside:  # noqa: ARG002 - as all
+        """Give nothing."""
+        return _NOTHING
+
+
+_NOTHING = Beside()
 
 
 class Feed:
     """Mirrors in order, under claims and rules."""
 
     def __init__(
-        self, name: str, mirrors: Mapping[str, Mirror], ownership: Ownership, policy: Policy, *, clock: Clock
+        self,
+        name: str,
+        mirrors: Mapping[str, Mirror],
+        ownership: Ownership,
+        policy: Policy,
+        *,
+        clock: Clock,
+        knowledge: Knowledge | None = None,
     ) -> None:
         """Serve `mirrors`, by source name, as `ownership` and `policy` say."""
         self.name = name
@@ -84,13 +81,30 @@ class Feed:
         self.ownership = ownership
         self.policy = policy
         self.clock = clock
+        self.generation = 0
+        """Which rules hold: what was made by those of another generation counts no more."""
+        self.trouble = ""
+        """Why the rules that hold are not those that were last written; empty where they are."""
+        self._knowledge = knowledge or _Nothing()
         self._ready: OrderedDict[NormalizedName, FeedPage] = OrderedDict()
         self._weight = 0
+        self._making: WeakValueDictionary[NormalizedName, asyncio.Lock] = WeakValueDictionary()
 
     @property
     def is_private(self) -> bool:
         """Whether any of its sources may change under its users' eyes."""
         return any(self.mirrors[source].private for source in self.ownership.order)
+
+    def adopt(self, policy: Policy) -> None:
+        """Judge by other rules from now on: nothing that was made by the old ones is served any more."""
+        self.policy = policy
+        self.renew()
+
+    def renew(self) -> None:
+        """Judge everything anew, because what the rules know has changed."""
+        self.generation += 1
+        self._ready.clear()
+        self._weight = 0
 
     async def page(self, project: NormalizedName) -> FeedPage:
         """Give the project's page; the same object as long as nothing on it changed.
@@ -99,14 +113,14 @@ class Feed:
         """
         ready = self._ready.get(project)
         if ready is None or self.clock() >= ready.good_until:
-            whole = self.policy.judge_project(project)
+            whole = self.policy.judge_project(project, now=self.clock())
             if not whole.served:
-                raise Hidden(project, rule=whole.rule, reason=whole.reason)
+                raise _hidden(project, whole)
             ready = await self.survey(project)
         else:
             self._ready.move_to_end(project)
         if ready.refused is not None:
-            raise Hidden(project, rule=ready.refused.rule, reason=ready.refused.reason)
+            raise _hidden(project, ready.refused)
         return ready
 
     async def survey(self, project: NormalizedName) -> FeedPage:
@@ -114,7 +128,6 @@ class Feed:
 
         Raises: ProjectAbsent, SourceError.
         """
-        ready = self._ready.get(project)
         candidates = self.ownership.candidates(project)
         asked = await self._ask(project, candidates)
         answers = [(source, known) for source, known in asked if known.page is not None]
@@ -122,30 +135,35 @@ class Feed:
             raise ProjectAbsent(project, self.name, candidates.sources)
         # An earlier source that does not have it may have it in a moment, and own it then.
         good_until = min(known.good_until for _, known in asked)
-        made_of = tuple(known.page for _, known in answers if known.page is not None)
-        now = self.clock()
-        if ready is not None and _still_true(ready, made_of, now):
-            ready.good_until = min(good_until, ready.changes_at or good_until)
+        merged_of = [(source, known.page) for source, known in answers if known.page is not None]
+        made_of = tuple(page for _, page in merged_of)
+        lock = self._making.setdefault(project, asyncio.Lock())
+        async with lock:
+            ready = self._ready.get(project)
+            while ready is None or not _still_true(ready, made_of, self.clock()):
+                merged = merge(project, merged_of)
+                made = await self._make(merged, candidates, tuple(source for source, _ in answers))
+                made.made_of = made_of
+                # Where the rules were changed meanwhile, it is made once more.
+                if made.generation == self.generation:
+                    self._keep(made)
+                    ready = made
+                    break
+            ready.good_until = min(good_until, ready.changes_at or good_until, ready.known_until)
             ready.rescued_from = _reasons(asked)
             return ready
-        made = self._make(project, answers, candidates)
-        made.good_until = min(good_until, made.changes_at or good_until)
-        made.rescued_from = _reasons(asked)
-        made.made_of = made_of
-        self._keep(made)
-        return made
 
     async def entry(self, project: NormalizedName, filename: str) -> Entry:
         """Give a file that clients may have. Raises: Hidden, FileAbsent, and what `page` raises."""
         page = await self.page(project)
         entry = page.entries.get(filename)
         if entry is None:
-            marked = judge_status(project, page.page.status)
+            marked = self.policy.judge_status(project, page.page.status)
             if not marked.served:
-                raise Hidden(filename, rule=marked.rule, reason=marked.reason)
+                raise _hidden(filename, marked)
             raise FileAbsent(project, filename, self.name)
         if not entry.verdict.served:
-            raise Hidden(filename, rule=entry.verdict.rule, reason=entry.verdict.reason)
+            raise _hidden(filename, entry.verdict)
         return entry
 
     def good_until(self, project: NormalizedName) -> float:
@@ -153,13 +171,16 @@ class Feed:
         ready = self._ready.get(project)
         return 0.0 if ready is None else ready.good_until
 
-    def judge(self, project: NormalizedName, file: File, page: Page | None) -> Verdict:
-        """Judge one file that may no longer be on the page; `page` is what its source says now, if anything."""
-        whole = self.policy.judge_project(project)
+    async def judge(self, project: NormalizedName, file: File, source: str, page: Page | None) -> Verdict:
+        """Judge one file that is no longer on the page; `page` is what its source says now, if anything."""
+        now = self.clock()
+        whole = self.policy.judge_project(project, now=now)
         if not whole.served:
             return whole
-        marked = judge_status(project, page.status if page is not None else None)
-        return self.policy.judge_files(project, [file], now=self.clock())[0] if marked.served else marked
+        status = page.status if page is not None else None
+        merged = Merged(project, ((file, source),), (), status, {} if status is None else {source: status})
+        beside = await self._knowledge.of(self, merged)
+        return judge(merged, self.policy, beside, now=now)[file.filename].verdict
 
     async def doubt(self, project: NormalizedName, source: str) -> None:
         """Ask `source` anew, because what its page says has just turned out to be no longer so. Raises: SourceError."""
@@ -214,7 +235,10 @@ class Feed:
     def _lists(self, name: NormalizedName, source: str) -> bool:
         if not (self.ownership.claims or self.ownership.combine) and self.policy.allow is None and not self.policy.deny:
             return True
-        return source in self.ownership.candidates(name).sources and self.policy.judge_project(name).served
+        return (
+            source in self.ownership.candidates(name).sources
+            and self.policy.judge_project(name, now=self.clock()).served
+        )
 
     async def _ask(self, project: NormalizedName, candidates: Candidates) -> list[tuple[str, Known]]:
         """Ask the candidates in order, up to the first that has the project, or all where they are combined."""
@@ -226,57 +250,34 @@ class Feed:
                 break
         return answers
 
-    def _make(self, project: NormalizedName, answers: Sequence[tuple[str, Known]], candidates: Candidates) -> FeedPage:
+    async def _make(self, merged: Merged, candidates: Candidates, owners: tuple[str, ...]) -> FeedPage:
+        generation, policy = self.generation, self.policy
+        beside = await self._knowledge.of(self, merged)
         now = self.clock()
-        merged = merge(project, [(source, known.page) for source, known in answers if known.page is not None])
-        files = [file for file, _ in merged.files]
-        verdicts = self.policy.judge_files(project, files, now=now)
-        if merged.quarantined:
-            verdicts = [
-                judge_status(project, merged.quarantined[source]) if source in merged.quarantined else verdict
-                for (_, source), verdict in zip(merged.files, verdicts, strict=True)
-            ]
-        entries = {
-            file.filename: Entry(file, source, verdict)
-            for (file, source), verdict in zip(merged.files, verdicts, strict=True)
-        }
+        if len(merged.files) > _LARGE and not policy.is_open:
+            entries = await asyncio.to_thread(judge, merged, policy, beside, now=now)
+        else:
+            entries = judge(merged, policy, beside, now=now)
+        verdicts = [entry.verdict for entry in entries.values()]
         served = tuple(entry.file for entry in entries.values() if entry.verdict.served)
-        changes_at = min((verdict.changes_at for verdict in verdicts if verdict.changes_at is not None), default=None)
-        max_age = min(self.mirrors[source].max_age for source, _ in answers)
+        changes_at = next_change(verdicts)
+        max_age = min(self.mirrors[source].max_age for source in owners)
         if changes_at is not None:
             max_age = max(0.0, min(max_age, changes_at - now))
         return FeedPage(
-            project=project,
+            project=merged.name,
             feed=self.name,
-            page=Page(project, served, self._versions(merged, entries), merged.status),
+            page=Page(merged.name, served, shown_versions(merged, policy, entries, now=now), merged.status),
             entries=entries,
-            owners=tuple(source for source, _ in answers),
+            owners=owners,
             why=candidates.why,
-            private=any(self.mirrors[source].private for source, _ in answers),
+            private=any(self.mirrors[source].private for source in owners),
             max_age=max_age,
             changes_at=changes_at,
             good_until=now,
-            refused=self._refusal(project, verdicts),
-        )
-
-    def _refusal(self, project: NormalizedName, verdicts: Sequence[Verdict]) -> Verdict | None:
-        """Give the verdict that hides the project as a whole: it is refused, or all of its versions are."""
-        whole = self.policy.judge_project(project)
-        if not whole.served:
-            return whole
-        if not verdicts or any(verdict.rule not in {"deny", "allow"} for verdict in verdicts):
-            return None
-        return replace(verdicts[0], reason=f"every version is refused; {verdicts[0].reason}")
-
-    def _versions(self, merged: Merged, entries: Mapping[str, Entry]) -> tuple[str, ...]:
-        """Give the versions to show: those of served files, and those without files that no rule hides."""
-        shown = {entry.file.version for entry in entries.values() if entry.verdict.served}
-        with_files = {entry.file.version for entry in entries.values()}
-        return tuple(
-            version
-            for version in merged.versions
-            if version in shown
-            or (version not in with_files and self.policy.judge_version(merged.name, version).served)
+            known_until=beside.good_until,
+            generation=generation,
+            refused=refusal(merged.name, policy, verdicts, now=now),
         )
 
     def _keep(self, made: FeedPage) -> None:
@@ -290,9 +291,13 @@ class Feed:
 
 def _still_true(ready: FeedPage, made_of: tuple[Page, ...], now: float) -> bool:
     """Say whether a page would come out the same: made of the same answers, and no rule changed its mind."""
-    if ready.changes_at is not None and now >= ready.changes_at:
+    if now >= ready.known_until or (ready.changes_at is not None and now >= ready.changes_at):
         return False
     return len(made_of) == len(ready.made_of) and all(a is b for a, b in zip(made_of, ready.made_of, strict=True))
+
+
+def _hidden(what: str, verdict: Verdict) -> Hidden:
+    return Hidden(what, rule=verdict.rule, reason=verdict.reason, remedy=verdict.remedy)
 
 
 def _reasons(answers: Sequence[tuple[str, Known]]) -> tuple[SourceError, ...]:

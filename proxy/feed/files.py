@@ -199,9 +199,9 @@ class Files:
             if file.sha256 is None or self._artifacts.find(file.sha256) is None:
                 continue
             known = await feed.mirrors[source].recall(project)
-            verdict = feed.judge(project, file, known.page if known is not None else None)
+            verdict = await feed.judge(project, file, source, known.page if known is not None else None)
             if not verdict.served:
-                raise Hidden(filename, rule=verdict.rule, reason=verdict.reason)
+                raise Hidden(filename, rule=verdict.rule, reason=verdict.reason, remedy=verdict.remedy)
             return Entry(file, source, verdict)
         return None
 

@@ -18,8 +18,8 @@ class Merged:
     versions: tuple[str, ...]
     status: ProjectStatus | None
     """That of the first source: it owns the project."""
-    quarantined: Mapping[str, ProjectStatus]
-    """The sources that quarantine the project: none of their files may be offered."""
+    statuses: Mapping[str, ProjectStatus]
+    """What each source says of the project: of one that quarantines it, no file may be offered."""
 
 
 def merge(name: NormalizedName, pages: Sequence[tuple[str, Page]]) -> Merged:
@@ -32,15 +32,15 @@ def merge(name: NormalizedName, pages: Sequence[tuple[str, Page]]) -> Merged:
     """
     files: dict[str, tuple[File, str]] = {}
     versions: dict[str, None] = {}
-    quarantined: dict[str, ProjectStatus] = {}
+    statuses: dict[str, ProjectStatus] = {}
     for source, page in pages:
         versions.update(dict.fromkeys(page.versions))
-        if page.status is not None and page.status.status == "quarantined":
-            quarantined[source] = page.status
+        if page.status is not None:
+            statuses[source] = page.status
         for file in page.files:
             if file.filename not in files:
                 files[file.filename] = (file, source)
                 if file.version:
                     versions[file.version] = None
     status = pages[0][1].status if pages else None
-    return Merged(name, tuple(files.values()), tuple(versions), status, quarantined)
+    return Merged(name, tuple(files.values()), tuple(versions), status, statuses)

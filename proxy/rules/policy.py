@@ -28,7 +28,7 @@ from proxy.rules.licenses import License, LicenseRule
 from proxy.rules.ownership import matches
 from proxy.rules.patterns import Pattern, Patterns, parse_version
 from proxy.rules.until import Until
-from proxy.rules.verdict import SERVED, Verdict, parse_time, shown_time
+from proxy.rules.verdict import SERVED, Verdict, parse_time, shown_span, shown_time
 from proxy.rules.vulnerabilities import VulnerabilityRule
 from proxy.simple.filename import kind_of
 from proxy.simple.model import File, NormalizedName, ProjectStatus
@@ -212,6 +212,7 @@ class Policy:
     def _age_judge(self, now: float, sources: Sequence[str], min_age: float) -> Callable[[File, int], Verdict | None]:
         as_of = self.as_of
         until = "" if as_of is None else shown_time(as_of)
+        young = f", less than {shown_span(min_age)} ago"
 
         def judge(file: File, number: int) -> Verdict | None:
             who = f" (says {sources[number]})" if sources else ""
@@ -227,7 +228,8 @@ class Policy:
             of_age = uploaded + min_age
             if not min_age or of_age <= now:
                 return None
-            shown = f"{file.filename} was uploaded {file.upload_time}{who}, it is shown from {shown_time(of_age)} on"
+            # The moment at which it is shown is `changes_at`: to spell it here is dear on a page of 20,000 files.
+            shown = f"{file.filename} was uploaded {file.upload_time}{who}{young}"
             return Verdict(served=False, rule="min_age", reason=shown, changes_at=of_age)
 
         return judge

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 _REMEDIES = {
     "deny": "choose another version or project",
@@ -20,9 +21,11 @@ _REMEDIES = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """Whether something is shown, by which rule and why, and when that may change."""
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    """Whether something is shown, by which rule and why, and when that may change.
+
+    A struct, because a large page needs thousands of them at once.
+    """
 
     served: bool
     rule: str = ""
@@ -44,6 +47,7 @@ class Verdict:
         return f"{own}{until}, {asked}"
 
 
+_UNITS = (("d", 86_400.0), ("h", 3600.0), ("min", 60.0))
 _ASK = "or ask the people who run this index for an exception"
 SERVED = Verdict(served=True)
 
@@ -52,6 +56,12 @@ def shown_time(seconds: float) -> str:
     """Give a moment as people and the interface have it: `2026-01-31T10:20:30Z`, rounded up to a whole second."""
     whole = int(seconds) + (seconds > int(seconds))
     return datetime.fromtimestamp(whole, UTC).isoformat().replace("+00:00", "Z")
+
+
+def shown_span(seconds: float) -> str:
+    """Give a span of time as the configuration has it: `3 d`."""
+    unit, size = next(((unit, size) for unit, size in _UNITS if seconds >= size and seconds % size == 0), ("s", 1.0))
+    return f"{seconds / size:g} {unit}"
 
 
 def parse_time(upload_time: str) -> float:

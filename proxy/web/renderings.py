@@ -41,6 +41,8 @@ class Rendering:
     page: FeedPage | None = field(repr=False)
     max_age: float = 0.0
     changes_at: float | None = None
+    generation: int = 0
+    """Which of the feed's rules it was made by."""
     good_until: float = 0.0
     warning: str = ""
 
@@ -71,7 +73,7 @@ class Renderings:
         """Give a page in one form. Raises: what `Feed.page` raises."""
         key = (feed.name, project, media_type, coding)
         kept = self._kept.get(key)
-        if kept is not None and self._clock() < kept.good_until:
+        if kept is not None and self._clock() < kept.good_until and kept.generation == feed.generation:
             self._kept.move_to_end(key)
             return kept
         page = await feed.page(project)
@@ -85,6 +87,7 @@ class Renderings:
         kept.good_until = page.good_until
         kept.max_age = page.max_age
         kept.changes_at = page.changes_at
+        kept.generation = page.generation
         kept.warning = _warning(page)
         return kept
 
@@ -114,8 +117,7 @@ class Renderings:
 
 
 def _render(page: FeedPage, media_type: MediaType, links: Links) -> bytes:
-    hidden = [entry.verdict for entry in page.entries.values() if not entry.verdict.served]
-    reason = f"every file is hidden: {hidden[0].reason}" if hidden and not page.page.files else None
+    reason = page.why_empty
     if media_type is MediaType.JSON:
         return as_json.render_page(page.page, links, reason=reason)
     return as_html.render_page(page.page, links, reason=reason, explain_href=f"../../explain/{page.project}")
