@@ -109,6 +109,10 @@ class Lists:
                 raise
             return stored
 
+    def forget(self, stored: Stored) -> None:
+        """Make a list anew when it is next asked for, because its file is gone."""
+        self._stored = {key: kept for key, kept in self._stored.items() if kept is not stored}
+
     async def links(self, feed: Feed) -> list[LinkedFile]:
         """Give the served files of the feed's private sources. A source that cannot be asked is left out."""
         linked = []
@@ -170,6 +174,7 @@ async def _linked(feed: Feed, source: str, project: NormalizedName) -> list[Link
 def _write(folder: Path, names: Iterable[str], media_type: MediaType, coding: Coding) -> tuple[Path, int, str]:
     parts = as_json.iter_names(names) if media_type is MediaType.JSON else as_html.iter_names(names)
     digest = hashlib.sha256()
+    folder.mkdir(mode=0o700, exist_ok=True)
     handle, path = tempfile.mkstemp(dir=folder)
     with os.fdopen(handle, "wb") as raw, _coded(raw, coding) as stream:
         for part in parts:

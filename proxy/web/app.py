@@ -63,12 +63,13 @@ class App:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 response = await self._answer(request, found, request_id)
-            except Aborted as reason:
+            except (Aborted, ConnectionError):
                 self._note(request, path, name, 0, start, request_id)
-                # Nothing more may go out on this connection: not the rest, and no clean end.
+                # Nothing more may go out on this connection: not the rest, and no clean end. An error instead of
+                # this answer, which finds the connection closed, would be logged by the HTTP server as its own.
                 if request.transport is not None:
                     request.transport.abort()
-                raise ConnectionResetError("the response was broken off") from reason
+                return web.Response()
             response.headers["Server"] = SERVER
             if response.status >= HTTPStatus.BAD_REQUEST:
                 response.headers["X-Request-ID"] = request_id
@@ -105,8 +106,10 @@ class App:
             return problems.respond(error, request_id)
         except (Aborted, ConnectionError):
             raise
-        except Exception:
+        except Exception as error:
             log.exception("request failed", path=request.raw_path.partition("?")[0])
+            if request.writer.output_size:
+                raise Aborted from error
             return problems.plain(
                 HTTPStatus.INTERNAL_SERVER_ERROR,
                 "something went wrong inside the server",

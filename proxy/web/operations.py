@@ -24,14 +24,14 @@ h1 {{ margin-bottom: 0 }} td, th {{ text-align: left; padding-right: 2em }}
 </style></head><body>
 <h1>Wheelgate</h1>
 <p>A private Python package index. Give pip one URL, and no other:</p>
-<pre>pip install --index-url {base}simple/ PROJECT</pre>
-<pre>uv pip install --default-index {base}simple/ PROJECT</pre>
+<pre>pip install --index-url {index}simple/ PROJECT</pre>
+<pre>uv pip install --default-index {index}simple/ PROJECT</pre>
 <h2>Feeds</h2>
 <table><tr><th>feed</th><th>asks, in this order</th><th></th></tr>
 {feeds}
 </table>
 <h2>Why is a version not there?</h2>
-<p><code>{base}explain/PROJECT</code> or <code>wheelgate explain PROJECT</code> says which sources were asked, what each
+<p><code>{index}explain/PROJECT</code> or <code>wheelgate explain PROJECT</code> says which sources were asked, what each
 said, who owns the project, and which rule hides a file.</p>
 <p><a href="livez">livez</a> · <a href="readyz">readyz</a> · <a href="metrics">metrics</a></p>
 </body></html>
@@ -81,5 +81,7 @@ class Operations:
             f"<td>{escape(' → '.join(one.ownership.order))}</td></tr>"
             for name, one in self._feeds.items()
         )
-        page = _PAGE.format(base=escape(base), feeds=rows)
+        first = DEFAULT if DEFAULT in self._feeds else next(iter(self._feeds))
+        index = base if first == DEFAULT else f"{base}{first}/"
+        page = _PAGE.format(index=escape(index), feeds=rows)
         return web.Response(body=page.encode(), headers={"Content-Type": "text/html; charset=utf-8"})

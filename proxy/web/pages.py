@@ -57,7 +57,7 @@ class Pages:
         rendering = await self._renderings.get(feed, found.named, media_type, coding)
         return self._respond(request, rendering, media_type)
 
-    async def names(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:  # noqa: ARG002 - as all
+    async def names(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
         """Answer with the project list, which may have hundreds of thousands of names: it is never held as a whole."""
         media_type, coding = negotiate(request)
         stored = await self._lists.names(feed, media_type, coding)
@@ -65,7 +65,7 @@ class Pages:
             "Content-Type": content_type(media_type),
             "ETag": stored.etag,
             "Vary": VARY,
-            "Cache-Control": "max-age=60",
+            "Cache-Control": _own(request, "max-age=60"),
         }
         if if_none_match(request.headers.get("If-None-Match"), stored.etag):
             return not_modified(headers)
@@ -75,7 +75,13 @@ class Pages:
         response = web.StreamResponse(headers=headers)
         if request.method == "HEAD":
             return response
-        with await asyncio.to_thread(stored.open) as stream:
+        try:
+            stream = await asyncio.to_thread(stored.open)
+        except FileNotFoundError:
+            # A newer one took its place in this moment, or somebody tidied up the temporary folder.
+            self._lists.forget(stored)
+            return await self.names(request, found, feed)
+        with stream:
             await response.prepare(request)
             while chunk := await asyncio.to_thread(stream.read, 1 << 18):
                 await response.write(chunk)
@@ -94,7 +100,7 @@ class Pages:
             "Content-Type": content_type(MediaType.TEXT_HTML),
             "ETag": f'"{digest[:32]}-l-{coding.value}"',
             "Vary": "Accept-Encoding",
-            "Cache-Control": "max-age=0",
+            "Cache-Control": _own(request, "max-age=0"),
         }
         if if_none_match(request.headers.get("If-None-Match"), headers["ETag"]):
             return not_modified(headers)
@@ -127,6 +133,11 @@ class Pages:
             rendering.body,
         )
         return response
+
+
+def _own(request: web.BaseRequest, cache_control: str) -> str:
+    """Let no shared cache keep what was asked for with a credential. Source: RFC 9111 §3.5."""
+    return f"private, {cache_control}" if "Authorization" in request.headers else cache_control
 
 
 def _coding(request: web.BaseRequest) -> Coding:
