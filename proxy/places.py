@@ -109,7 +109,8 @@ class Places:
                 return SimpleIndex(self._upstream(name, settings, credentials), url=pip)
             case SimpleSource():
                 upstream = self._upstream(name, settings, self.keyring.for_source(name))
-                return SimpleIndex(upstream, url=settings.url, times=times_of(upstream, settings.url))
+                times = times_of(upstream, settings.url, is_covered=lambda url: self.keyring.find(url) is not None)
+                return SimpleIndex(upstream, url=settings.url, times=times)
             case GithubSource():
                 return github_source(name, settings, session=self._session, keyring=self.keyring)
             case AzureBlobSource():

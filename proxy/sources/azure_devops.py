@@ -67,10 +67,13 @@ def parse_feed_url(url: str) -> FeedPlace | None:
     return FeedPlace(organisation, project, name, view or None)
 
 
-def times_of(upstream: Upstream, url: str) -> FeedTimes | None:
-    """Give what dates the pages of the index at `url`; `None` where it is no feed of Azure DevOps."""
+def times_of(upstream: Upstream, url: str, *, is_covered: Callable[[str], bool]) -> FeedTimes | None:
+    """Give what dates the pages of the index at `url`; `None` where it is no feed of Azure DevOps.
+
+    `is_covered` says whether there is a credential for a URL.
+    """
     place = parse_feed_url(url)
-    return None if place is None else FeedTimes(upstream, place)
+    return None if place is None else FeedTimes(upstream, place, is_covered=is_covered)
 
 
 class _Version(msgspec.Struct, rename="camel"):
@@ -97,10 +100,12 @@ class FeedTimes:
         place: FeedPlace,
         *,
         feeds_url: str = FEEDS_URL,
+        is_covered: Callable[[str], bool] = lambda _: True,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Ask over `upstream` about the feed at `place`."""
+        """Ask over `upstream` about the feed at `place`, where the REST API's URL `is_covered` by a credential."""
         self._upstream = upstream
+        self._is_covered = is_covered
         self._clock = clock
         owner = "/".join(quote(part, safe="") for part in (place.organisation, place.project) if part)
         feed = quote(place.feed + (f"@{place.view}" if place.view else ""), safe="@")
@@ -110,7 +115,8 @@ class FeedTimes:
 
     async def date(self, page: Page) -> tuple[Page, bool]:
         """Give the page with upload times where it has none, and whether asking again soon would give no more."""
-        if all(file.upload_time for file in page.files):
+        # A stranger would be refused there, and the refusal have every credential read anew.
+        if all(file.upload_time for file in page.files) or not self._is_covered(self._url):
             return page, True
         times = await self.upload_times(page.name)
         files = (

@@ -89,6 +89,10 @@ class ConnectionCredentials:
         for workspace in self._keyring.workspaces:
             await workspace.wait()
         held = self._keyring.find(url)
+        if held is not None and not held.configured and isinstance(held.credential, MissingCredential):
+            # Its workspace may give it away by now; how often that is tried is the workspace's business.
+            await self.refused(url)
+            held = self._keyring.find(url)
         if held is not None:
             try:
                 return await held.credential.authorise(url, prefer_bearer=self._prefer_bearer)

@@ -150,7 +150,10 @@ class FakeAzureDevOps:
         return answer
 
     def _route(self, request: web.Request, role: Role) -> web.Response:
-        below = re.fullmatch(r"/([^/]+)(?:/([^/_][^/]*))?/_(packaging|apis)/(.*)", request.path)
+        # The older host has the organisation in its name.
+        first, _, host = request.host.partition(".")
+        path = f"/{first}{request.path}" if host == "pkgs.visualstudio.com" else request.path
+        below = re.fullmatch(r"/([^/]+)(?:/([^/_][^/]*))?/_(packaging|apis)/(.*)", path)
         if below is None or below[1].lower() != self.organisation or not self._is_project(below[2]):
             return _told(404, "VS800075: The project with id 'x' does not exist, or you do not have permission.")
         if below[3] == "apis":

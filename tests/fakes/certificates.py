@@ -22,17 +22,18 @@ class Authority:
     server: ssl.SSLContext
 
 
-def make_authority(folder: Path) -> Authority:
-    """Make both, valid for `localhost` and 127.0.0.1, with the files in `folder`."""
+def make_authority(folder: Path, *others: str) -> Authority:
+    """Make both, valid for `localhost`, 127.0.0.1 and `others`, with the files in `folder`."""
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = _name("A company's authority")
     ca = _builder(ca_name, ca_name, ca_key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     ca_certificate = ca.sign(ca_key, hashes.SHA256())
     key = ec.generate_private_key(ec.SECP256R1())
-    names = [x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+    names = [x509.DNSName(name) for name in ("localhost", *others)]
+    addresses = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
     certificate = (
         _builder(_name("localhost"), ca_name, key)
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
+        .add_extension(x509.SubjectAlternativeName([*names, *addresses]), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     ca_file, chain = folder / "company.pem", folder / "server.pem"

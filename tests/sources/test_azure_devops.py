@@ -294,5 +294,19 @@ async def test_a_page_with_upload_times_is_not_dated(
 def test_only_feeds_of_azure_devops_are_dated(upstream_with: Make) -> None:
     upstream = upstream_with()
 
-    assert times_of(upstream, "https://pkgs.dev.azure.com/o/_packaging/f/pypi/simple/") is not None
-    assert times_of(upstream, "https://feeds.example/simple/") is None
+    feed, index = "https://pkgs.dev.azure.com/o/_packaging/f/pypi/simple/", "https://feeds.example/simple/"
+    assert times_of(upstream, feed, is_covered=lambda _: True) is not None
+    assert times_of(upstream, index, is_covered=lambda _: True) is None
+
+
+async def test_nothing_is_asked_of_the_rest_api_without_a_credential_for_it(
+    upstream_with: Make, feed: FakeAzureDevOps
+) -> None:
+    """Its refusal would have all credentials read anew, and take the turn of one that expired."""
+    page = Page(BAR, (File(WHEEL, "unused", "1.0"),))
+    place = parse_feed_url("https://pkgs.dev.azure.com/my-org/_packaging/my-feed/pypi/simple/")
+    assert place is not None
+    times = FeedTimes(upstream_with(), place, feeds_url=feed.url, is_covered=lambda _: False)
+
+    assert await times.date(page) == (page, True)
+    assert feed.requests == []
