@@ -10,7 +10,7 @@ from proxy.config.models import AzureBlobSource
 from proxy.config.values import ManagedIdentity
 from proxy.doctor.chart import Chart, Means, counted
 from proxy.doctor.surroundings import describe_address, describe_skew
-from proxy.errors import FileGone, SourceError
+from proxy.errors import FileGone, SourceError, SourceRefused
 from proxy.simple.model import File
 from proxy.sources.azure_access import STORAGE_SCOPE, Request, account_of
 from proxy.sources.azure_account import Account
@@ -36,51 +36,64 @@ async def examine_container(chart: Chart, settings: AzureBlobSource, means: Mean
     address = await describe_address(endpoint)
     if address:
         chart.note(address)
-    await _examine_credential(chart, settings, source.account, endpoint, means)
-    blobs = await _list(chart, source.account, as_folder(settings.prefix), means)
-    chart.authorised = True
-    files = [found[1] for blob in blobs if (found := read_file(blob)) is not None]
-    _judge(chart, settings, blobs, files)
-    if files:
-        await _read_one_byte(chart, source, max(files, key=lambda file: file.size or 0))
+    flaws = await _examine_credential(chart, settings, source.account, endpoint, means)
+    try:
+        blobs = await _list(chart, source.account, as_folder(settings.prefix), means)
+        chart.authorised = True
+        files = [found[1] for blob in blobs if (found := read_file(blob)) is not None]
+        _judge(chart, settings, blobs, files)
+        if files:
+            await _read_one_byte(chart, source, max(files, key=lambda file: file.size or 0))
+    except SourceRefused as error:
+        # What the signature itself says is wrong comes first: it tells more than that it was refused.
+        for flaw in flaws:
+            chart.find(flaw, "make a new SAS with the permissions read and list, and put it where the old one is")
+        chart.fail(error, saying="its files cannot be had" if chart.latency_ms is not None else "")
+        return
+    for flaw in flaws:
+        chart.warn(f"{flaw}, and yet it was let in")
 
 
 async def _examine_credential(
     chart: Chart, settings: AzureBlobSource, account: Account, endpoint: str, means: Means
-) -> None:
-    """Get the credential, and say whose it is and until when. Raises: SourceError where it cannot be had."""
+) -> list[str]:
+    """Get the credential, and say whose it is and until when; give what it says itself is wrong with it.
+
+    Raises: SourceError where it cannot be had.
+    """
     label = account.access.label
     admitted = await account.access.admit(Request("GET", endpoint, {}, account_of(endpoint)))
     said = label
+    flaws: list[str] = []
     match settings.credential:
         case "default" | "managed-identity" | "workload-identity" | ManagedIdentity():
             claims = read_claims(await means.places.tokens_of(settings.credential).token(STORAGE_SCOPE))
             said = f"{label}: {claims}" if claims else label
         case _:
-            said = _examine_signature(chart, label, admitted, means.clock())
+            said, flaws = _examine_signature(chart, label, admitted, means.clock())
     chart.note(f"credential: {said}")
     if settings.write_back:
         chart.note("write_back = true: the role must be Storage Blob Data Contributor, which was not tried")
+    return flaws
 
 
-def _examine_signature(chart: Chart, label: str, admitted: Request, now: float) -> str:
+def _examine_signature(chart: Chart, label: str, admitted: Request, now: float) -> tuple[str, list[str]]:
     """Read what a shared access signature says of itself; never what is signed.
 
     Source: Azure Storage, "Create a service SAS": `se` (expiry), `sp` (permissions).
     """
     query = parse_qs(urlsplit(admitted.url).query)
     permissions, expires = query.get("sp", [""])[0], parse_time(query.get("se", [""])[0])
-    if permissions:
-        lacking = [word for letter, word in (("r", "read"), ("l", "list")) if letter not in permissions]
-        if lacking:
-            chart.warn(f"the SAS lacks the permission {' and '.join(lacking)}: make a new one with read and list")
+    lacking = [word for letter, word in (("r", "read"), ("l", "list")) if permissions and letter not in permissions]
+    flaws = [f"the SAS lacks the permission {' and '.join(lacking)}"] if lacking else []
     if expires is None:
-        return label
+        return label, flaws
     day = f"{datetime.fromtimestamp(expires, UTC):%Y-%m-%d %H:%M} UTC"
-    if expires - now < SOON:
-        is_over = expires <= now
-        chart.warn(f"the SAS {'expired on' if is_over else 'expires soon, on'} {day}: make a new one")
-    return f"{label}, until {day}"
+    if expires <= now:
+        flaws.insert(0, f"the SAS expired on {day}")
+    elif expires - now < SOON:
+        chart.warn(f"the SAS expires soon, on {day}: make a new one")
+    return f"{label}, until {day}", flaws
 
 
 async def _list(chart: Chart, account: Account, root: str, means: Means) -> list[Blob]:
@@ -120,11 +133,16 @@ def _judge(chart: Chart, settings: AzureBlobSource, blobs: list[Blob], files: li
 
 
 async def _read_one_byte(chart: Chart, source: AzureBlob, file: File) -> None:
-    """Read a byte that is not the first: who may list may not read, with some roles and signatures."""
+    """Read a byte that is not the first: who may list may not read, with some roles and signatures.
+
+    Raises: SourceRefused.
+    """
     try:
         async with source.open(file, start=1, end=2) as body:
             chart.ranges = body.start == 1
     except FileGone:
         chart.note(f"{file.filename} went while it was asked for")
+    except SourceRefused:
+        raise
     except SourceError as error:
         chart.fail(error, saying="its files cannot be had")

@@ -54,10 +54,11 @@ class Refusal:
 def read_code(headers: Mapping[str, str], body: bytes) -> str:
     """Give the service's code for an error: HEAD has it in a header only, and a proxy on the way in neither."""
     code = headers.get("x-ms-error-code", "").strip()
-    if code:
-        return code
-    match = _CODE.search(body)
-    return match[1].decode() if match else ""
+    if not code:
+        match = _CODE.search(body)
+        code = match[1].decode() if match else ""
+    # The emulator has one code for a firewall and for a bad credential; only its words tell them apart.
+    return "AuthenticationFailed" if code == "AuthorizationFailure" and b"failed to authenticate" in body else code
 
 
 def explain(asked: Asked, refusal: Refusal) -> SourceError | FileGone:
@@ -170,14 +171,14 @@ def _why(asked: Asked, refusal: Refusal) -> tuple[str, str]:
                 f"a SAS needs the permissions read and list{' and write' if asked.writes else ''}"
             )
             return f"the credential ({who}) {what} the container {asked.container} at {host}", remedy
-        case "AuthenticationFailed":
+        case "AuthenticationFailed" if who != "anonymous":
             return _not_accepted(asked, refusal)
         case "KeyBasedAuthenticationNotPermitted":
             return (
                 f"the storage account {host} does not allow account keys, nor a SAS signed with one",
                 'set `credential = "managed-identity"` and give the identity the role Storage Blob Data Reader',
             )
-        case "PublicAccessNotPermitted" | "NoAuthenticationInformation":
+        case "PublicAccessNotPermitted" | "NoAuthenticationInformation" | "AuthenticationFailed":
             return (
                 f"the storage account {host} does not allow anonymous access",
                 'set `credential`, for example to "managed-identity" with the role Storage Blob Data Reader',

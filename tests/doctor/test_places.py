@@ -7,6 +7,7 @@ from email.utils import formatdate
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 
 from proxy.config import embedded_default
 from proxy.doctor import Report, Row
@@ -132,11 +133,38 @@ class TestContainers:
         self, check: Check, service: FakeBlobService, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("BLOB_SAS", SAS.replace("2099", "2020").replace("sp=rl", "sp=r"))
+        service.refuse(403, "AuthenticationFailed")
 
         row = await only(check(container(service, '{ sas = { env = "BLOB_SAS" } }')))
 
-        assert any("lacks the permission list" in warning for warning in row.warnings)
-        assert any("expired on 2020-01-01" in warning for warning in row.warnings)
+        assert row.problems[:2] == ("the SAS expired on 2020-01-01 00:00 UTC", "the SAS lacks the permission list")
+        assert "new SAS" in said(row)
+
+    async def test_a_signature_that_should_not_be_let_in_and_is_gets_a_warning(
+        self, check: Check, service: FakeBlobService, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("BLOB_SAS", SAS.replace("2099", "2020"))
+
+        row = await only(check(container(service, '{ sas = { env = "BLOB_SAS" } }')))
+
+        assert row.is_good
+        assert "expired on 2020-01-01" in row.warnings[0]
+
+    @pytest.mark.parametrize(
+        ("credential", "words"), [('"anonymous"', "anonymous access"), ('{ account_key = { env = "KEY" } }', "rotated")]
+    )
+    async def test_the_emulator_refusing_a_credential_is_no_firewall(
+        self, check: Check, service: FakeBlobService, monkeypatch: pytest.MonkeyPatch, credential: str, words: str
+    ) -> None:
+        """It has one code for both, and says only in words which it means."""
+        monkeypatch.setenv("KEY", "a2V5")
+        body = "<Error><Code>AuthorizationFailure</Code><Message>Server failed to authenticate the request.</Message>"
+        service.trick = lambda _: web.Response(status=403, text=f"{body}</Error>", content_type="application/xml")
+
+        row = await only(check(container(service, credential)))
+
+        assert words in said(row)
+        assert "firewall" not in said(row)
 
     async def test_a_folder_with_nothing_in_it_is_pointed_at(self, check: Check, service: FakeBlobService) -> None:
         row = await only(check(container(service, extra='prefix = "nowhere"')))
