@@ -60,13 +60,15 @@ class Sidecars:
             raise FileAbsent(project, f"{file.filename}.metadata", feed.name)
         expected = file.core_metadata if isinstance(file.core_metadata, str) else None
         key = metadata_key(expected or f"{entry.source}|{file.url}|{file.etag}|{file.sha256}")
-        kept = await self._index.get(key)
+        kept = await self._kept(key, expected)
         if kept is not None:
-            digest = hashlib.sha256(kept).hexdigest()
-            if expected is None or digest == expected:
-                return Sidecar(kept, digest, mirror.private)
+            return Sidecar(*kept, mirror.private)
 
         async def fetch() -> Sidecar:
+            # Another flight may have landed between the look above and the start of this one.
+            kept = await self._kept(key, expected)
+            if kept is not None:
+                return Sidecar(*kept, mirror.private)
             body = await self._obtain(mirror.opener, file, expected, whole)
             await self._index.put(key, body)
             return Sidecar(body, hashlib.sha256(body).hexdigest(), mirror.private)
@@ -95,6 +97,14 @@ class Sidecars:
 
             return await self._flights.join(key, fetch)
         return Sidecar(kept, hashlib.sha256(kept).hexdigest(), replaceable=True)
+
+    async def _kept(self, key: str, expected: str | None) -> tuple[bytes, str] | None:
+        """Give what is remembered, and its digest, where that is the expected one."""
+        kept = await self._index.get(key)
+        if kept is None:
+            return None
+        digest = hashlib.sha256(kept).hexdigest()
+        return (kept, digest) if expected in {None, digest} else None
 
     async def _obtain(
         self, opener: Opener, file: File, expected: str | None, whole: Callable[[], Awaitable[Path]]

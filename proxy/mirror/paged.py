@@ -149,6 +149,10 @@ class PagedMirror:
 
     async def _ask(self, project: NormalizedName, record: Record | None) -> Record:
         """Ask the source, and remember what it says."""
+        newest = self._memory.get(project)
+        if newest is not None and newest is not record and self._judge(newest) is Verdict.FRESH:
+            # Another flight landed between the look that found `record` and the start of this one.
+            return newest
         validator = record.validator if record is not None and record.page is not None else None
         try:
             answer = await self._source.ask(project, validator)

@@ -31,8 +31,8 @@ h1 {{ margin-bottom: 0 }} td, th {{ text-align: left; padding-right: 2em }}
 {feeds}
 </table>
 <h2>Why is a version not there?</h2>
-<p><code>{index}explain/PROJECT</code> or <code>wheelgate explain PROJECT</code> says which sources were asked, what each
-said, who owns the project, and which rule hides a file.</p>
+<p><code>{index}explain/PROJECT</code> or <code>wheelgate explain PROJECT</code> says which sources were asked,
+what each said, who owns the project, and which rule hides a file.</p>
 <p><a href="livez">livez</a> · <a href="readyz">readyz</a> · <a href="metrics">metrics</a></p>
 </body></html>
 """

@@ -175,7 +175,7 @@ def settings(
     feed |= {key: more.pop(key) for key in ("claims", "combine") if key in more}
     return {
         "server": dict(server or {}),
-        "cache": {"directory": str(cache), **more.pop("cache", {})},
+        "cache": {"directory": str(cache), "size": more.pop("size", "1 GiB")},
         "sources": {name: dict(source) for name, source in sources.items()},
         "feeds": {"default": feed, **(feeds or {})},
         **more,

@@ -1,0 +1,99 @@
+"""Promise: a cache folder that is full, unwritable or gone costs speed, and says so; it is never an error to a client."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.fakes.index import FakeIndex
+from tests.fakes.process import StartServer
+from tests.fakes.server import client, fetch, settings, simple
+from tests.scenarios.conftest import Run, toml
+
+LARGE, SMALL = "big-1.0-py3-none-any.whl", "big-1.0.tar.gz"
+
+
+@pytest.fixture
+def upstream() -> Iterator[FakeIndex]:
+    with FakeIndex.in_thread() as index:
+        index.has(LARGE, size_padding=2 << 20, metadata=True)
+        index.has(SMALL, hashes=[])
+        yield index
+
+
+async def test_without_a_place_for_the_cache_everything_is_still_served(
+    start_server: StartServer, upstream: FakeIndex, tmp_path: Path
+) -> None:
+    """A file stands where the folder should be, which stops root as well."""
+    blocked = tmp_path / "blocked"
+    blocked.write_bytes(b"")
+    try:
+        server = await asyncio.to_thread(start_server, toml(blocked / "cache", upstream.url))
+    except AssertionError as error:
+        # Refusing to start is the other right answer, where it names the folder.
+        assert str(blocked / "cache") in str(error)
+        assert "Traceback" not in str(error)
+        return
+
+    async with client() as session:
+        page = await fetch(session, f"{server.url}/simple/big/")
+        file = await fetch(session, f"{server.url}/files/big/{LARGE}")
+
+    assert page.status == 200
+    assert file.body == upstream.files[LARGE].content
+    assert str(blocked) in server.log
+    assert "Traceback" not in server.log
+
+
+async def test_a_cache_that_goes_away_while_the_server_runs_is_made_again(
+    run: Run, cache_directory: Path, public: FakeIndex
+) -> None:
+    public.has(LARGE, size_padding=2 << 20, metadata=True)
+    public.has(SMALL)
+    server = await run(settings(cache_directory, {"public": simple(public.url)}))
+    assert (await server.get(f"/files/big/{SMALL}")).status == 200
+
+    await asyncio.to_thread(shutil.rmtree, cache_directory)
+
+    assert (await server.page("/simple/big/")).status == 200
+    assert (await server.get(f"/files/big/{LARGE}")).body == public.files[LARGE].content
+    assert (await server.get(f"/files/big/{SMALL}")).status == 200
+
+
+def limited(command: str) -> bool:
+    return shutil.which(command) is not None
+
+
+@pytest.mark.skipif(not limited("mount") or os.geteuid() != 0, reason="needs a small file system of its own")
+async def test_a_full_disk_costs_the_cache_and_no_answer(
+    start_server: StartServer, upstream: FakeIndex, tmp_path: Path
+) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=False, capture_output=True
+    )
+    if mounted.returncode:
+        pytest.skip("may not mount")
+    try:
+        server = await asyncio.to_thread(start_server, toml(small / "cache", upstream.url))
+        async with client() as session:
+            for _ in range(2):
+                large = await fetch(session, f"{server.url}/files/big/{LARGE}")
+                little = await fetch(session, f"{server.url}/files/big/{SMALL}")
+                page = await fetch(session, f"{server.url}/simple/big/")
+
+                assert large.body == upstream.files[LARGE].content
+                assert little.body == upstream.files[SMALL].content
+                assert page.status == 200
+        await asyncio.to_thread(server.stop)
+        assert "Traceback" not in server.log
+        assert "disk" in server.log
+    finally:
+        subprocess.run(["umount", str(small)], check=False)
