@@ -19,8 +19,7 @@ from proxy.rules.verdict import Verdict, shown_time
 from proxy.simple.model import File, NormalizedName, Page
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """One file of a project in a feed."""
 
     file: File
@@ -93,11 +92,19 @@ def judge(merged: Merged, policy: Policy, beside: Beside, *, now: float) -> dict
     overruled = {source: verdict for source, verdict in marked.items() if not verdict.served}
     entries = {}
     for file, source, verdict in zip(files, sources, verdicts, strict=True):
-        final = overruled.get(source, verdict)
-        if beside.pins and final.rule != "status":
-            pinned = judge_pin(file, beside.pins.get((source, file.filename)))
-            final = final if pinned.served else pinned
-        entries[file.filename] = Entry(file, source, final)
+        entries[file.filename] = Entry(file, source, overruled.get(source, verdict))
+    for (source, filename), pin in beside.pins.items():
+        entry = entries.get(filename)
+        if entry is None or entry.source != source or entry.verdict.rule == "status":
+            continue
+        verdict = judge_pin(entry.file, pin)
+        if not verdict.served:
+            entries[filename] = Entry(entry.file, source, verdict)
+        elif entry.file.sha256 is None:
+            # Where its source lists no digest, what was served before is what has to come.
+            hashes = {**entry.file.hashes, "sha256": pin.sha256}
+            known = msgspec.structs.replace(entry.file, hashes=hashes)
+            entries[filename] = Entry(known, source, entry.verdict)
     return entries
 
 

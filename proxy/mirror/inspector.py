@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import heapq
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable, Iterable
@@ -150,7 +151,7 @@ class Inspector:
                 await asyncio.wait([flight], timeout=BUDGET)
         if seen.stamp != self._stamps and not seen.complete:
             seen.stamp = self._stamps
-            seen.page = _completed(page, seen.facts)
+            seen.page = _completed(page, seen.facts, digests=self._digests)
             seen.complete = not self._missing(seen)
         if not seen.complete and self._may_read(page.name):
             self._flights.launch(page.name, lambda: self._inspect_rest(page.name))
@@ -204,10 +205,13 @@ class Inspector:
         Where a source publishes metadata itself, what lacks it is left to those who install such an old version.
         """
         page = seen.given
+        lacking = [file for file in page.files if self._may_lack(file)]
+        if not lacking:
+            return lacking
         publishes = any(file.core_metadata for file in page.files)
         worth = _newest_versions(page) if publishes else None
         missing = []
-        for file in page.files:
+        for file in lacking:
             if worth is not None and file.version not in worth:
                 continue
             fact = seen.facts.get(file.filename)
@@ -216,6 +220,10 @@ class Inspector:
             if self._lacks_digest(file, fact) or self._can_have_metadata(file, fact):
                 missing.append(file)
         return missing
+
+    def _may_lack(self, file: File) -> bool:
+        """Say whether the source's page leaves something open. Asked of every file of every page that is new."""
+        return (file.core_metadata is False and file.is_wheel) or (self._digests and not file.hashes)
 
     def _lacks_digest(self, file: File, fact: Facts | None) -> bool:
         return self._digests and not self._offline and not file.hashes and (fact is None or fact.sha256 is None)
@@ -347,8 +355,11 @@ def _lacks_metadata(file: File, fact: Facts | None) -> bool:
     return fact is None or (fact.metadata is None and fact.unreadable is None)
 
 
-def _completed(page: Page, facts: dict[str, Facts]) -> Page:
-    """Give the page with the facts filled in where the source says nothing itself."""
+def _completed(page: Page, facts: dict[str, Facts], *, digests: bool) -> Page:
+    """Give the page with the facts filled in where the source says nothing itself.
+
+    Without `digests`, those are left to the pin ledger: an upstream that lists none is held to what was served.
+    """
     if not facts:
         return page
     files = []
@@ -374,11 +385,13 @@ def _versions(files: Iterable[File]) -> set[str]:
 
 
 def _newest_versions(page: Page) -> set[str]:
-    return set(sorted(_versions(page.files), key=_version, reverse=True)[:NEWEST])
+    return set(heapq.nlargest(NEWEST, _versions(page.files), key=_version))
 
 
 def _first_of(missing: list[File], page: Page) -> list[File]:
     """Give what somebody waits for: files of the newest version, those for Linux and for everywhere first."""
+    if not missing:
+        return missing
     newest = max(_versions(page.files), key=_version, default="")
     return sorted((file for file in missing if file.version == newest), key=_is_elsewhere)[:FIRST]
 

@@ -64,6 +64,7 @@ class PagedMirror:
         self._index = index
         self._inspector = inspector
         self._clock = clock
+        self._background = background
         self._flights: Flights[NormalizedName, Record] = Flights(background)
         self._outage = Outage(source.name, clock)
         self._prefix = f"page:{source.name}:{hashlib.sha256(setting.place.encode()).hexdigest()[:16]}:"
@@ -171,7 +172,10 @@ class PagedMirror:
             found = Record(now, answer.validator, answer.page)
         self._keep(project, found)
         lifetime = self.windows.absent if found.page is None else max(self.windows.rescue, self.windows.stale)
-        await self._index.put(self._prefix + project, _encode(found), expire=max(lifetime, 1.0))
+        # Nobody waits for the disk: what is lost with the process is asked again.
+        self._background.start(
+            self._index.put(self._prefix + project, _encode(found), expire=max(lifetime, 1.0)), name=f"keep {project}"
+        )
         return found
 
     async def _recall(self, project: NormalizedName) -> Record | None:

@@ -226,13 +226,14 @@ class _Reader:
             return None
         digests = [table.get("sha256", "") for table in tables]
         digests += [told.get("sha256", "") for entry in said if isinstance(told := entry.core_metadata, dict)]
-        if not (are_safe(names) and self._resolver.are_absolute(links) and are_sha256(digests)):
+        urls = self._resolver.resolve_alike(links) if are_safe(names) and are_sha256(digests) else None
+        if urls is None:
             return None
         return [
             self._file(
                 entry, name, link, table, told["sha256"] if isinstance(told := entry.core_metadata, dict) else None
             )
-            for entry, name, link, table in zip(said, names, links, tables, strict=True)
+            for entry, name, link, table in zip(said, names, urls, tables, strict=True)
         ]
 
     def _read_one(self, said: _Said) -> File | None:

@@ -75,6 +75,8 @@ _ABSOLUTE = re.compile(r"(https?://[A-Za-z0-9.-]+(?::[0-9]{1,5})?/)([!\"$-\[\]-~
 _SEGMENT = r"[A-Za-z0-9%+~!@=,_-][A-Za-z0-9%+~!@=,._-]*"
 _RELATIVE = re.compile(rf"((?:\.\./)*|/)((?:{_SEGMENT}/)*{_SEGMENT})(?:#([!-~]*))?")
 
+_UPWARDS = re.compile(r"^((?:\.\./)+|/|)")
+
 
 class Resolver:
     """Turns the links of one page into absolute URLs, and refuses those that no index means.
@@ -105,16 +107,26 @@ class Resolver:
             self._folders[folder] = resolved[0] if resolved is not None else ""
         return (self._folders[folder] + rest, fragment) if self._folders[folder] else None
 
-    def are_absolute(self, links: list[str]) -> bool:
-        """Whether all of them are resolved and accepted as they are: asked at once, and only of one origin's."""
-        plain = _ABSOLUTE.fullmatch(links[0]) if links else None
-        if plain is None or not self._accepts(plain.group(1)):
-            return False
+    def resolve_alike(self, links: list[str]) -> list[str] | None:
+        """Give the absolute URLs of links that are all of one plain form, asked at once; `None` where they are not."""
         joined = "|".join(links)
-        if not (joined.isascii() and joined.isprintable()) or any(odd in joined for odd in ("#", " ", "\\")):
-            return False
-        origin = plain.group(1)
-        return all(link.startswith(origin) for link in links)
+        if (
+            not links
+            or not (joined.isascii() and joined.isprintable())
+            or any(odd in joined for odd in ("#", " ", "\\"))
+        ):
+            return None
+        plain = _ABSOLUTE.fullmatch(links[0])
+        start = plain.group(1) if plain is not None else _UPWARDS.split(links[0])[1]
+        if not start or not all(link.startswith(start) for link in links):
+            return None
+        if plain is not None:
+            return links if self._accepts(start) else None
+        # Behind the steps that all have in common there are no others, no scheme and no second slash.
+        if joined.count("..") != len(links) * start.count("..") or any(odd in joined for odd in ("/./", "//", ":")):
+            return None
+        resolved = self._resolve_odd(start)
+        return None if resolved is None else [resolved[0] + link[len(start) :] for link in links]
 
     def _resolve_odd(self, link: str) -> tuple[str, str] | None:
         # Some read `\\` as `/`, and so another host.

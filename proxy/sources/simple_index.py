@@ -208,8 +208,12 @@ class SimpleIndex:
         """Leave out what would not be asked for: plain http where the source does not allow it."""
         here = as_target(base_url)
         seen: dict[str, bool] = {}
+        # Most links of a page lead to one place.
+        usual = page.files[0].url[: page.files[0].url.find("/", 8) + 1] if page.files else ""
 
         def may_ask(url: str) -> bool:
+            if usual in seen and url.startswith(usual):
+                return seen[usual]
             origin = url[: url.find("/", 8) + 1]
             if origin not in seen:
                 seen[origin] = (
