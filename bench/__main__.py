@@ -30,6 +30,9 @@ _QUIET = 0.3
 @click.option("--peers", is_flag=True, help="Measure other servers too (rows 1 to 5); installs them on first use.")
 @click.option("--bare", is_flag=True, help="Do without wrk, nginx, uv and pip: only what needs none of them.")
 @click.option("--save", is_flag=True, help="Write bench/result.md and bench/result.svg, which are in the repository.")
+@click.option(
+    "--output", type=click.Path(file_okay=False, path_type=Path), help="Where to write both instead of bench/.cache."
+)
 @click.option("--list", "only_list", is_flag=True, help="List the rows.")
 def main(  # noqa: PLR0913 - the options of the command
     *,
@@ -40,6 +43,7 @@ def main(  # noqa: PLR0913 - the options of the command
     peers: bool,
     bare: bool,
     save: bool,
+    output: Path | None,
     only_list: bool,
 ) -> None:
     """Measure the rows with these numbers, or all of them, and print what was found."""
@@ -54,12 +58,13 @@ def main(  # noqa: PLR0913 - the options of the command
     before = os.getloadavg()[0]
     results = _measure(chosen, options, found, with_peers=peers)
     said = report.Report(time.strftime("%d %B %Y"), options, tools.versions(found), _disturbance(before), results)
-    folder = ROOT / "bench" if save else CACHE
+    folder = ROOT / "bench" if save else output or CACHE
+    folder.mkdir(parents=True, exist_ok=True)
     (folder / "result.svg").write_text(picture.render(results))
     page = report.render(said, "result.svg")
     (folder / "result.md").write_text(page)
     click.echo(page)
-    say(f"written: {_shown(folder / 'result.md')} and {_shown(folder / 'result.svg')}")
+    say(f"written: {folder / 'result.md'} and result.svg beside it")
 
 
 def _measure(
@@ -90,10 +95,6 @@ def _disturbance(load: float) -> str:
         return f"The machine was quiet (load {load:.2f} on {cores} cores)."
     return f"The machine was **busy with other things** (load {load:.2f} on {cores} cores): ratios of CPU time may do, \
 times are noise."
-
-
-def _shown(path: Path) -> Path:
-    return path.relative_to(ROOT)
 
 
 if __name__ == "__main__":

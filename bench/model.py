@@ -27,7 +27,7 @@ class Verdict(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """What must and should be reached; higher is better where `must <= aim`, else lower is."""
+    """What must and should be reached."""
 
     must: float
     aim: float
@@ -35,8 +35,8 @@ class Goal:
 
     @property
     def is_upwards(self) -> bool:
-        """Whether more is better."""
-        return self.must <= self.aim
+        """Whether more is better; where both are one, less is."""
+        return self.must < self.aim
 
     def judge(self, reached: float) -> Verdict:
         """Judge what was reached; equal is enough."""

@@ -63,7 +63,7 @@ def _bar(y: int, row: Row, finding: Finding, goal: Goal, reached: float) -> list
 
 def _times_better(goal: Goal, value: float) -> float:
     value, must = max(value, 1e-9), goal.must
-    return value / must if goal.is_upwards and goal.must != goal.aim else must / value
+    return value / must if goal.is_upwards else must / value
 
 
 def _x(times: float) -> float:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from itertools import count
 from statistics import median
 
 from bench import load
 from bench.load import Read, slowest
 from bench.model import OURS, Finding, Goal, interleaved, ratio
-from bench.stage import Contender, Stage
+from bench.stage import FAILURES, STATIC, Contender, Stage
+from bench.tools import say
 
 CAPPED = "l30_r100"
 """The upstream answers after 30 ms, and gives each connection 100 MB/s."""
@@ -24,10 +26,11 @@ def warm_files(stage: Stage) -> list[Finding]:
     found = []
     for size in (MEDIUM, _big(stage)):
         path = _path(size, 0)
-        contenders = stage.warm(static=[path] if size == MEDIUM else [])
-        for contender in contenders.values():
-            _learn(contender, path)
-            load.read(contender.server.port, contender.path(path))
+        contenders = {
+            name: contender
+            for name, contender in stage.warm(static=[path] if size == MEDIUM else []).items()
+            if _has(contender, path)
+        }
         for clients in (1, 8):
             found += _warm(stage, contenders, path, size, clients)
     return found
@@ -131,8 +134,21 @@ def _contenders(stage: Stage, profile: str) -> Iterator[list[Contender]]:
 
 
 def _learn(contender: Contender, path: str) -> None:
-    """Ask for the page of a file, as every client does before."""
-    load.get(contender.server.port, contender.path(f"simple/{path.split('/')[1]}/"))
+    """Ask for the page of a file, as every client does before; nginx over files may have none."""
+    if contender.name != STATIC:
+        load.get(contender.server.port, contender.path(f"simple/{path.split('/')[1]}/"))
+
+
+def _has(contender: Contender, path: str) -> bool:
+    """Warm a file up; say whether a server has it at all."""
+    try:
+        _learn(contender, path)
+        return load.read(contender.server.port, contender.path(path))[0].status == HTTPStatus.OK
+    except FAILURES as error:
+        if contender.name == OURS:
+            raise
+        say(f"{contender.name} takes no part: {error}")
+        return False
 
 
 def _requests(stage: Stage, profile: str) -> int:

@@ -14,7 +14,8 @@ from bench.load import WrongAnswer
 from bench.machine import HOST
 from bench.model import OURS, Finding, Goal, ratio
 from bench.stage import Contender, Stage
-from bench.upstream.wheels import PROJECTS, wanted
+from bench.tools import CACHE
+from bench.upstream.wheels import PROJECTS, prepare, wanted
 
 SLOW = "l30"
 BARE = "l30_nometa"
@@ -49,6 +50,7 @@ def without_metadata(stage: Stage) -> list[Finding]:
 
 def _uv(stage: Stage, profile: str) -> dict[str, float]:
     """Give how long uv takes: directly, with ours warm and cold (an empty cache each time), with nginx warm."""
+    prepare(CACHE)
     rounds = 1 if stage.options.quick else stage.options.rounds
     times: dict[str, list[float]] = {}
     with stage.ours(profile, settings=['fresh = "1 d"']) as ours, stage.limit(profile) as limit:

@@ -9,12 +9,11 @@ from pathlib import Path
 from bench.machine import HOST
 from bench.upstream.contents import Contents
 from bench.upstream.server import Connection, Service
-from bench.upstream.wheels import prepare
 
 
 async def main(port: int, folder: Path) -> None:
     """Serve until the process is ended."""
-    service = Service(Contents(prepare(folder)))
+    service = Service(Contents(folder))
     server = await asyncio.get_running_loop().create_server(
         lambda: Connection(service), HOST, port, backlog=1024, reuse_address=True
     )

@@ -7,8 +7,10 @@ import hashlib
 import json
 import os
 from dataclasses import dataclass
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
+
+from bench.upstream.wheels import prepare
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "text/html"
@@ -55,12 +57,20 @@ class Contents:
     """Everything that can be asked for. Nothing of a file's size is ever in memory."""
 
     def __init__(self, wheels: Path) -> None:
-        """Have the wheels of `wheels` (see `wheels.prepare`) beside what is made up."""
-        self._wheels = wheels
+        """Have the wheels that are below `wheels` beside what is made up."""
+        self._folder = wheels
         self._noise = os.memfd_create("noise")
         os.write(self._noise, hashlib.shake_128(b"bench").digest(BLOCK))
-        self._parts: dict[str, list[dict[str, object]]] = json.loads((wheels / "index.json").read_text())
         self._pages: dict[tuple[str, str, str, bool], PageBody] = {}
+
+    @cached_property
+    def _wheels(self) -> Path:
+        return prepare(self._folder)
+
+    @cached_property
+    def _parts(self) -> dict[str, list[dict[str, object]]]:
+        parts: dict[str, list[dict[str, object]]] = json.loads((self._wheels / "index.json").read_text())
+        return parts
 
     def page(self, project: str, media_type: str, coding: str, *, with_metadata: bool) -> PageBody | None:
         """Give a page; `None`: there is no such project. Each is made once."""
@@ -80,7 +90,7 @@ class Contents:
         """Give the files of a project."""
         match project.split("-"):
             case ["part", _] if project in self._parts:
-                return [Listed(**file) for file in self._parts[project]]  # type: ignore[arg-type] # as it was written
+                return [Listed(**said) for said in self._parts[project]]  # type: ignore[arg-type] # as it was written
             case ["small", _]:
                 return [_made_up(project, f"1.{number}", SMALL_FILE) for number in range(SMALL)]
             case ["large", _]:
