@@ -1,4 +1,4 @@
-"""Promise: a cache folder that is full, unwritable or gone costs speed, and says so; it is never an error to a client."""
+"""Promise: a cache folder that is full, unwritable or gone costs speed and a line in the log, never an answer."""
 
 from __future__ import annotations
 
@@ -33,13 +33,7 @@ async def test_without_a_place_for_the_cache_everything_is_still_served(
     """A file stands where the folder should be, which stops root as well."""
     blocked = tmp_path / "blocked"
     blocked.write_bytes(b"")
-    try:
-        server = await asyncio.to_thread(start_server, toml(blocked / "cache", upstream.url))
-    except AssertionError as error:
-        # Refusing to start is the other right answer, where it names the folder.
-        assert str(blocked / "cache") in str(error)
-        assert "Traceback" not in str(error)
-        return
+    server = await asyncio.to_thread(start_server, toml(blocked / "cache", upstream.url))
 
     async with client() as session:
         page = await fetch(session, f"{server.url}/simple/big/")
@@ -66,34 +60,34 @@ async def test_a_cache_that_goes_away_while_the_server_runs_is_made_again(
     assert (await server.get(f"/files/big/{SMALL}")).status == 200
 
 
-def limited(command: str) -> bool:
-    return shutil.which(command) is not None
-
-
-@pytest.mark.skipif(not limited("mount") or os.geteuid() != 0, reason="needs a small file system of its own")
-async def test_a_full_disk_costs_the_cache_and_no_answer(
-    start_server: StartServer, upstream: FakeIndex, tmp_path: Path
-) -> None:
-    small = tmp_path / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=False, capture_output=True
-    )
-    if mounted.returncode:
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """Give a file system of one megabyte."""
+    place = tmp_path / "small"
+    place.mkdir()
+    mount, unmount = shutil.which("mount"), shutil.which("umount")
+    if mount is None or unmount is None or os.geteuid() != 0:
         pytest.skip("may not mount")
-    try:
-        server = await asyncio.to_thread(start_server, toml(small / "cache", upstream.url))
-        async with client() as session:
-            for _ in range(2):
-                large = await fetch(session, f"{server.url}/files/big/{LARGE}")
-                little = await fetch(session, f"{server.url}/files/big/{SMALL}")
-                page = await fetch(session, f"{server.url}/simple/big/")
+    command = [mount, "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(place)]
+    if subprocess.run(command, check=False, capture_output=True).returncode:
+        pytest.skip("may not mount")
+    yield place
+    subprocess.run([unmount, "--lazy", str(place)], check=False)
 
-                assert large.body == upstream.files[LARGE].content
-                assert little.body == upstream.files[SMALL].content
-                assert page.status == 200
-        await asyncio.to_thread(server.stop)
-        assert "Traceback" not in server.log
-        assert "disk" in server.log
-    finally:
-        subprocess.run(["umount", str(small)], check=False)
+
+async def test_a_full_disk_costs_the_cache_and_no_answer(
+    start_server: StartServer, upstream: FakeIndex, small_disk: Path
+) -> None:
+    server = await asyncio.to_thread(start_server, toml(small_disk / "cache", upstream.url))
+    async with client() as session:
+        for _ in range(2):
+            large = await fetch(session, f"{server.url}/files/big/{LARGE}")
+            little = await fetch(session, f"{server.url}/files/big/{SMALL}")
+            page = await fetch(session, f"{server.url}/simple/big/")
+
+            assert large.body == upstream.files[LARGE].content
+            assert little.body == upstream.files[SMALL].content
+            assert page.status == 200
+    await asyncio.to_thread(server.stop)
+    assert "Traceback" not in server.log
+    assert "disk" in server.log

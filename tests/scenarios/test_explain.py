@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from tests.fakes.index import FakeIndex
 from tests.fakes.server import LocalServer, settings, simple
@@ -13,7 +14,7 @@ KEYS = ["project", "feed", "owner", "why", "sources", "files"]
 MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
 
 
-async def start(run: Run, cache: Path, private: FakeIndex, public: FakeIndex, **more: object) -> LocalServer:
+async def start(run: Run, cache: Path, private: FakeIndex, public: FakeIndex, **more: Any) -> LocalServer:
     public.has("bar-1.0-py3-none-any.whl")
     public.has("bar-2.0-py3-none-any.whl")
     sources = {"private": simple(private.url), "public": simple(public.url)}

@@ -152,7 +152,7 @@ async def test_head_of_a_file_that_is_not_here_fetches_nothing(server: LocalServ
 
 
 async def test_a_short_range_far_ahead_is_answered_without_the_whole_file(
-    server: LocalServer, public: FakeIndex, cache_directory: Path
+    server: LocalServer, public: FakeIndex
 ) -> None:
     """A resolver that reads the end of a large wheel waits for those bytes alone."""
     reply = await server.get(PATH, range="bytes=-2000")

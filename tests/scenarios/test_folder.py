@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import os
 from pathlib import Path
@@ -139,7 +140,7 @@ async def test_after_the_folder_vanished_what_is_remembered_is_served_and_no_str
     server = await run(settings(cache_directory, {"shelf": folder(shelf), "public": simple(public.url)}))
     await server.page("/simple/mine/")
 
-    shelf.rename(shelf.with_name("elsewhere"))
+    await asyncio.to_thread(shelf.rename, shelf.with_name("elsewhere"))
     page = await server.page("/simple/mine/")
 
     assert page.filenames() == [WHEEL]

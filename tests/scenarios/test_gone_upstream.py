@@ -100,6 +100,7 @@ async def test_a_project_out_of_quarantine_is_served_again(server: LocalServer, 
 async def test_a_file_that_went_and_a_rule_hides_now_is_hidden(
     server: LocalServer, run: Run, cache_directory: Path, public: FakeIndex
 ) -> None:
+    assert (await server.get(f"/files/bar/{OLD}")).status == 200
     public.lacks(OLD)
     other = await run(settings(cache_directory, {"public": simple(public.url)}, rules={"deny": ["bar==1.0"]}))
 

@@ -30,12 +30,12 @@ async def test_after_a_kill_the_download_goes_on_where_it_stood(
     server = await asyncio.to_thread(start_server, toml(cache_directory, upstream.url))
     upstream.stall_after(LARGE, 2 << 20, times=1)
     async with client() as session:
-        with pytest.raises(aiohttp.ClientError):
-            async with opened(session, f"{server.url}/files/big/{LARGE}") as response:
-                await response.content.readexactly(2 << 20)
-                # What has come is on the disk a moment later.
-                await asyncio.sleep(0.2)
-                await asyncio.to_thread(server.kill)
+        async with opened(session, f"{server.url}/files/big/{LARGE}") as response:
+            await response.content.readexactly(2 << 20)
+            # What has come is on the disk a moment later.
+            await asyncio.sleep(0.2)
+            await asyncio.to_thread(server.kill)
+            with pytest.raises(aiohttp.ClientError):
                 await response.content.read()
 
         await asyncio.to_thread(server.start)
@@ -54,10 +54,10 @@ async def test_after_a_kill_the_source_is_needed_for_the_rest(
     server = await asyncio.to_thread(start_server, toml(cache_directory, upstream.url))
     upstream.stall_after(LARGE, 1 << 20, times=1)
     async with client() as session:
-        with pytest.raises(aiohttp.ClientError):
-            async with opened(session, f"{server.url}/files/big/{LARGE}") as response:
-                await response.content.readexactly(1 << 20)
-                await asyncio.to_thread(server.kill)
+        async with opened(session, f"{server.url}/files/big/{LARGE}") as response:
+            await response.content.readexactly(1 << 20)
+            await asyncio.to_thread(server.kill)
+            with pytest.raises(aiohttp.ClientError):
                 await response.content.read()
         upstream.status_for(LARGE, 404)
 

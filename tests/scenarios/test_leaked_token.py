@@ -40,6 +40,12 @@ def upstream() -> Iterator[FakeIndex]:
         yield index
 
 
+def kept(cache: Path) -> list[bytes]:
+    """Give all names and all bytes of a cache folder."""
+    paths = list(cache.rglob("*"))
+    return [str(path).encode() for path in paths] + [path.read_bytes() for path in paths if path.is_file()]
+
+
 def connection(upstream: FakeIndex) -> str:
     return f"""
 [connections.team]
@@ -74,8 +80,7 @@ async def test_a_token_is_nowhere_but_in_the_requests_to_its_source(
     server.stop()
 
     seen.append(server.log.encode())
-    seen += [path.read_bytes() for path in cache_directory.rglob("*") if path.is_file()]
-    seen += [str(path).encode() for path in cache_directory.rglob("*")]
+    seen += kept(cache_directory)
     everything = b"\n".join(seen)
     assert file.body == upstream.files[WHEEL].content
     assert any(asked.headers.get("Authorization") for asked in upstream.requests)
@@ -97,11 +102,11 @@ async def test_a_signed_address_of_a_file_is_nowhere_to_be_seen(
         page = await fetch(session, f"{server.url}/simple/bar/")
     server.stop()
 
-    kept = b"".join(path.read_bytes() for path in cache_directory.rglob("*") if path.is_file())
+    everything = b"".join(kept(cache_directory))
     assert reply.status == 200
     assert "Location" not in reply.headers
     assert b"sig=" not in page.body
-    assert b"sig=a" not in kept
+    assert b"sig=a" not in everything
     assert "sig=a" not in server.log
 
 
@@ -110,10 +115,14 @@ async def test_a_missing_secret_stops_its_source_alone(
 ) -> None:
     config = toml(cache_directory, upstream.url, more=connection(upstream))
     (tmp_path / "shelf").mkdir()
-    config = config.replace(
-        "[feeds.default]",
-        f'[sources.shelf]\nkind = "directory"\npath = "{tmp_path}/shelf"\n[feeds.own]\nsources = ["shelf"]\n[feeds.default]',
-    )
+    config += f"""
+[sources.shelf]
+kind = "directory"
+path = "{tmp_path}/shelf"
+
+[feeds.own]
+sources = ["shelf"]
+"""
     server = start_server(config)
 
     async with client() as session:

@@ -84,9 +84,7 @@ async def test_a_hidden_file_is_hidden_everywhere(serve: Run, rules: dict[str, A
     assert "2.1rc1" not in (await server.page("/simple/bar/")).json()["versions"]
 
 
-async def test_a_cached_file_is_hidden_by_a_rule_that_came_later(
-    serve: Run, run: Run, cache_directory: Path, public: FakeIndex
-) -> None:
+async def test_a_cached_file_is_hidden_by_a_rule_that_came_later(serve: Run) -> None:
     server = await serve({})
     cached = await server.get(f"/files/bar/{NEW}")
     page = await server.page("/simple/bar/")

@@ -42,11 +42,15 @@ async def test_the_last_byte_of_a_wrong_file_never_arrives(server: LocalServer, 
     public.wrong_bytes(LARGE)
     received = 0
 
-    with pytest.raises(aiohttp.ClientError):
+    async def read() -> None:
+        nonlocal received
         async with server.open(f"/files/big/{LARGE}") as response:
             assert response.status == 200
             async for chunk in response.content.iter_any():
                 received += len(chunk)
+
+    with pytest.raises(aiohttp.ClientError):
+        await read()
 
     assert received < len(public.files[LARGE].content)
 
