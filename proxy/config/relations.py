@@ -22,7 +22,7 @@ RESERVED = frozenset({"simple", "files", "links", "legacy", "livez", "readyz", "
 
 FEED_NAME = re.compile(r"[a-z][a-z0-9-]*")
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
-_AZURE_DEVOPS = ("pkgs.dev.azure.com", ".pkgs.visualstudio.com")
+_AZURE_DEVOPS = ("pkgs.dev.azure.com", "feeds.dev.azure.com", ".pkgs.visualstudio.com")
 
 Tables = Mapping[str, Any]
 

@@ -200,15 +200,14 @@ async def test_a_managed_identity_opens_a_feed_without_any_token_to_renew(
 ) -> None:
     azure.devops.roles = {}
     azure.workspace.connections.clear()
-    connection = (
-        '\n[connections.devops]\ntarget = "https://my-org.pkgs.visualstudio.com"\nauth_type = "ManagedIdentity"\n'
-    )
-    server = azure.start(start_server, more=connection)
+    identity = '\n[connections.{}]\ntarget = "https://{}"\nauth_type = "ManagedIdentity"\n'
+    connections = (("devops", "my-org.pkgs.visualstudio.com"), ("times", "feeds.dev.azure.com/my-org"))
+    server = azure.start(start_server, more="".join(identity.format(*each) for each in connections))
 
     page = await ask_until(f"{server.index_url}acme-feed/", lambda said: b"core-metadata" in said.body)
     file = await ask(f"{server.url}/files/acme-feed/{FEED}", accept="*/*")
 
-    assert FEED in page.files
+    assert page.files[FEED]["upload-time"]
     assert file.status == 200
     assert leaks(azure, page.body, server.log.encode()) == []
 

@@ -186,3 +186,18 @@ async def test_an_account_key_and_a_connection_string_open_the_container(
 
     assert CORE in said.files
     assert leaks(places, said.body, server.log.encode()) == []
+
+
+async def test_the_folder_that_azure_ml_keeps_private_wheels_in_is_an_index(
+    start_server: StartServer, places: EveryPlace
+) -> None:
+    folder = "Environment/azureml-private-packages/"
+    places.container.upload_blob(f"{folder}acme_sdk-1.2-py3-none-any.whl", build_wheel("acme-sdk", "1.2"))
+    server = start_server(places.config(('kind = "azure-blob"', f'kind = "azure-blob"\nprefix = "{folder}"')))
+
+    page = await ask_until(f"{server.index_url}acme-sdk/", has_digest)
+    file = await ask(f"{server.url}/files/acme-sdk/acme_sdk-1.2-py3-none-any.whl", accept="*/*")
+    other = await ask(f"{server.index_url}acme-core/")
+
+    assert page.files["acme_sdk-1.2-py3-none-any.whl"]["hashes"] == {"sha256": sha256(file.body)}
+    assert CORE not in other.files, "what lies outside of the folder is not in the source"

@@ -54,6 +54,40 @@ async def test_uv_installs_from_every_place_with_one_url_and_no_token(
     assert leaks(places, output.encode(), server.log.encode()) == []
 
 
+@pytest.mark.clients
+@pytest.mark.parametrize("client", ["new_pip", "old_pip"])
+async def test_a_requirements_file_as_a_conda_file_becomes_one_installs_from_every_place(
+    request: pytest.FixtureRequest, server: ServerProcess, tmp_path: Path, client: str
+) -> None:
+    """What stands under `pip:` in a conda file is handed to pip as a requirements file."""
+    pip: Client = request.getfixturevalue(client)
+    requirements = tmp_path / "condaenv.requirements.txt"
+    requirements.write_text(f"--index-url {server.index_url}\n--trusted-host 127.0.0.1\nacme-core==1.0\n")
+
+    await pip.run("install", "-U", "--target", tmp_path / "target", "-r", requirements, home=tmp_path / "home")
+
+    assert installed(tmp_path / "target") == INSTALLED
+
+
+@pytest.mark.clients
+async def test_the_settings_of_a_compute_instance_are_all_that_pip_and_uv_need(
+    new_pip: Client, uv: Client, server: ServerProcess, tmp_path: Path
+) -> None:
+    """As the creation script in docs/azure-ml.md writes them, for one user instead of the whole machine."""
+    home = tmp_path / "home"
+    pip_settings, uv_settings = home / "pip.conf", home / "uv.toml"
+    home.mkdir()
+    pip_settings.write_text(f"[global]\nindex-url = {server.index_url}\n")
+    uv_settings.write_text(f'[[index]]\nurl = "{server.index_url}"\ndefault = true\n')
+    by_pip = Client("pip", ("env", f"PIP_CONFIG_FILE={pip_settings}", *new_pip.command))
+    by_uv = Client("uv", ("env", f"UV_CONFIG_FILE={uv_settings}", *uv.command))
+
+    await by_pip.run("install", "--target", tmp_path / "pip", "acme-core", home=home)
+    await by_uv.run("pip", "install", "--target", tmp_path / "uv", "acme-core", home=home)
+
+    assert installed(tmp_path / "pip") == installed(tmp_path / "uv") == INSTALLED
+
+
 async def test_no_secret_is_in_any_answer_log_line_or_byte_of_the_cache(
     server: ServerProcess, places: EveryPlace
 ) -> None:

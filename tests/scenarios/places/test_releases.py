@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 
 import pytest
 
 from tests.fakes.asking import ask, ask_until
 from tests.fakes.every_place import MODEL, REPOSITORY, EveryPlace
+from tests.fakes.github import FakeGitHub
 from tests.fakes.process import ServerProcess, StartServer
 from tests.fakes.wheels import build_wheel
 
 pytestmark = pytest.mark.azurite
+
+ENTERPRISE = """
+[cache]
+directory = "{folder}/places-cache"
+
+[sources.models]
+kind = "github"
+repository = "my-org/models"
+api_url = "{api_url}"
+
+[connections.github]
+target = "{api_url}"
+auth_type = "PAT"
+value = {{ file = "{folder}/token" }}
+
+[feeds.default]
+sources = ["models"]
+"""
 
 
 @pytest.fixture
@@ -68,3 +88,19 @@ async def test_a_repository_that_moved_is_followed_with_the_token(server: Server
     said = await ask(f"{server.index_url}acme-model/")
 
     assert MODEL in said.files
+
+
+async def test_a_github_enterprise_server_has_its_api_below_a_path(start_server: StartServer, tmp_path: Path) -> None:
+    """Its token goes to that path and to no other of the host."""
+    async with FakeGitHub(prefix="/api/v3") as enterprise:
+        enterprise.release(REPOSITORY, "v3", {MODEL: build_wheel("acme-model", "3.0")})
+        (tmp_path / "token").write_text(f"{enterprise.token}\n")
+        server = start_server(ENTERPRISE.format(folder=tmp_path, api_url=enterprise.url))
+
+        page = await ask_until(f"{server.index_url}acme-model/", lambda said: b"core-metadata" in said.body)
+        file = await ask(f"{server.url}/files/acme-model/{MODEL}", accept="*/*")
+
+        assert MODEL in page.files
+        assert file.body == build_wheel("acme-model", "3.0")
+        assert all(seen.path.startswith("/api/v3/") for seen in enterprise.requests)
+        assert all("Authorization" not in seen.headers for seen in enterprise.downloads)
