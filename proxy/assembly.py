@@ -4,7 +4,7 @@
 2. background tasks, which use both and so end before them; the downloads;
 3. the way out: the session, secrets, credentials;
 4. for each source that a feed uses: the source, its inspector, its mirror;
-5. for each feed: its mirrors in order, under its claims and rules;
+5. the pin ledger and the rules; for each feed: its mirrors in order, under its claims and rules;
 6. the edge: renderings, answers, the application, the listening socket.
 
 What opens is entered on one stack, in this order, and closed in the reverse one: the edge stops taking
@@ -19,6 +19,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
@@ -27,20 +28,26 @@ from packaging.requirements import Requirement
 
 from proxy.config import Config
 from proxy.config.models import Feed as FeedSettings
+from proxy.config.models import SimpleSource
 from proxy.explanation import Explanation
 from proxy.feed import Feed
 from proxy.feed.explain import explain as explain_project
 from proxy.feed.files import Files
+from proxy.feed.knowledge import Knowledge
+from proxy.feed.licenses import Licenses
 from proxy.feed.listing import Lists
+from proxy.feed.pinning import Pinning
 from proxy.feed.sidecars import Sidecars
 from proxy.places import Mirrors, Places
+from proxy.rulebook import Rulebook
 from proxy.rules.ownership import Ownership
-from proxy.rules.policy import Pattern, Policy
+from proxy.rules.policy import Policy
 from proxy.simple.filename import normalize
 from proxy.sources.session import Session
 from proxy.store.artifacts import Artifacts
 from proxy.store.download import Downloads
 from proxy.store.index import Index
+from proxy.store.pins import Pins
 from proxy.tasks import Background
 from proxy.telemetry.access import AccessLog
 from proxy.telemetry.metrics import Metrics
@@ -74,6 +81,7 @@ class Machine:
     metrics: Metrics
     shelf: Shelf
     access: AccessLog
+    rulebook: Rulebook
 
 
 class Readiness:
@@ -86,9 +94,16 @@ class Readiness:
 
 @asynccontextmanager
 async def build(
-    config: Config, *, clock: Callable[[], float] = time.time, readiness: Readiness | None = None
+    config: Config,
+    *,
+    clock: Callable[[], float] = time.time,
+    readiness: Readiness | None = None,
+    file: Path | None = None,
 ) -> AsyncIterator[Machine]:
-    """Build all parts of a server for `config`, and take them apart at the end."""
+    """Build all parts of a server for `config`, and take them apart at the end.
+
+    Where it was read from a `file`, its rules are read again whenever that changes.
+    """
     readiness = readiness or Readiness()
     metrics = Metrics()
     async with AsyncExitStack() as stack:
@@ -100,17 +115,29 @@ async def build(
         session = await stack.enter_async_context(Session(observe=metrics.observe_upstream, clock=clock))
         places = await stack.enter_async_context(Places(config, session, background))
         mirrors = Mirrors(config, places, index=index, artifacts=artifacts, background=background, clock=clock)
-        feeds = {name: _feed(name, settings, mirrors, clock) for name, settings in config.feeds.items()}
+        pins = await stack.enter_async_context(Pins(config.cache.ledger))
+        pinning = Pinning(pins, _pinned(config), alarm=metrics.count_pin_alarm, clock=clock)
+        knowledge = Knowledge(Licenses(index, background, clock=clock), pinning)
+        rulebook = Rulebook(config, file=file, metrics=metrics)
+        await rulebook.open()
+        feeds = {
+            name: _feed(name, settings, mirrors, rulebook.policy(name), clock, knowledge)
+            for name, settings in config.feeds.items()
+        }
         lists = await stack.enter_async_context(Lists(background, clock=clock))
         public_url = str(config.server.public_url) if config.server.public_url else None
         pages = Pages(Renderings(public_url=public_url, clock=clock), lists, clock=clock)
         files = ArtifactAnswers(
-            Files(index, artifacts, downloads, background), Sidecars(index, artifacts, background), metrics
+            Files(index, artifacts, downloads, background, pinning=pinning),
+            Sidecars(index, artifacts, background),
+            metrics,
         )
         operations = Operations(feeds, metrics, public_url=public_url, is_ready=lambda: readiness.is_ready)
         access = await stack.enter_async_context(AccessLog())
         shelf = Shelf(clock)
         background.start(_absorb(metrics, shelf), name="counting what the shelf gave")
+        rulebook.govern(feeds, changed=shelf.clear, pins_changed=pinning.changed)
+        background.start(rulebook.watch(), name="watching the rules")
         answers = {
             Kind.ROOT: operations.root,
             Kind.NAMES: pages.names,
@@ -125,10 +152,17 @@ async def build(
             Kind.METRICS: operations.metrics,
         }
         app = App(feeds, answers, metrics=metrics, shelf=shelf, access=access)
-        yield Machine(feeds, app, metrics, shelf, access)
+        yield Machine(feeds, app, metrics, shelf, access, rulebook)
 
 
-async def serve(config: Config, *, host: str, port: int, announce: Callable[[Config, str, int], None]) -> None:
+async def serve(
+    config: Config,
+    *,
+    host: str,
+    port: int,
+    announce: Callable[[Config, str, int], None],
+    file: Path | None = None,
+) -> None:
     """Serve until SIGTERM or SIGINT, then finish what streams within the grace period.
 
     `announce` is told the configuration and the address once clients can connect. Raises: OSError.
@@ -138,7 +172,7 @@ async def serve(config: Config, *, host: str, port: int, announce: Callable[[Con
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    async with build(config, readiness=readiness) as machine:
+    async with build(config, readiness=readiness, file=file) as machine:
         runner = web.ServerRunner(
             Server(machine.app.handle, shelf=machine.shelf, access=machine.access, keepalive_timeout=KEEP_ALIVE),
             shutdown_timeout=GRACE,
@@ -181,15 +215,24 @@ async def _absorb(metrics: Metrics, shelf: Shelf) -> None:
         metrics.absorb(shelf.counts())
 
 
-def _feed(name: str, settings: FeedSettings, mirrors: Mirrors, clock: Callable[[], float]) -> Feed:
-    rules = settings.rules
-    policy = Policy(
-        allow=None if rules.allow is None else tuple(Pattern.parse(text) for text in rules.allow),
-        deny=tuple(Pattern.parse(text) for text in rules.deny),
-        min_age=rules.min_age,
-        min_age_exempt=tuple(rules.min_age_exempt),
-        kinds=None if rules.kinds is None else frozenset(rules.kinds),
+def _pinned(config: Config) -> frozenset[str]:
+    """Give the sources whose files must stay what they were: all upstream ones, and those that say so."""
+    return frozenset(
+        name
+        for name, settings in config.sources.items()
+        if isinstance(settings, SimpleSource) or not settings.replaceable
     )
+
+
+def _feed(
+    name: str,
+    settings: FeedSettings,
+    mirrors: Mirrors,
+    policy: Policy,
+    clock: Callable[[], float],
+    knowledge: Knowledge,
+) -> Feed:
     used = {*settings.sources, *(source for group in settings.combine.values() for source in group)}
     ownership = Ownership(settings.sources, settings.claims, settings.combine)
-    return Feed(name, {source: mirrors.mirror(source) for source in used}, ownership, policy, clock=clock)
+    found = {source: mirrors.mirror(source) for source in used}
+    return Feed(name, found, ownership, policy, clock=clock, knowledge=knowledge)

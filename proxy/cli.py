@@ -138,9 +138,12 @@ def serve(
 
     from proxy import assembly
     from proxy.cli_output import announce
+    from proxy.config import find
 
     with _listening(server.host, server.port):
-        _run(assembly.serve(loaded, host=server.host, port=server.port, announce=announce))
+        _run(
+            assembly.serve(loaded, host=server.host, port=server.port, announce=announce, file=find(config, os.environ))
+        )
 
 
 @wheelgate.command(short_help="Validate the configuration, and ask every source.")

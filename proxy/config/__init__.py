@@ -1,7 +1,7 @@
 """The configuration: what may stand in it, how it is found, read and judged.
 
 values.py      durations, sizes, addresses, names, secrets' references
-models.py      the tables, key by key
+models.py      the tables, key by key; rules.py those of a feed's rules
 relations.py   what several keys must agree on
 loading.py     `find`, `load`, `embedded_default`, and the report of mistakes
 schema.py      the JSON Schema that editors use
@@ -16,12 +16,12 @@ from proxy.config.models import (
     DirectorySource,
     Feed,
     GithubSource,
-    Rules,
     Server,
     SimpleSource,
     Source,
     Workspace,
 )
+from proxy.config.rules import Rules
 from proxy.config.values import (
     AccountKey,
     ConnectionString,

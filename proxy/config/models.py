@@ -12,6 +12,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from proxy.config.rules import Rules
 from proxy.config.values import (
     ApiVersion,
     ConnectionString,
@@ -24,7 +25,6 @@ from proxy.config.values import (
     Patience,
     Pattern,
     Repository,
-    Requirement,
     RootUrl,
     SecretReference,
     Size,
@@ -74,6 +74,13 @@ class Cache(Strict):
     """The folder of the cache; by default `wheelgate` in the user's cache directory."""
     size: Size = written("10 GiB")
     """Artifacts beyond it are evicted, least recently used first."""
+    pins: LocalPath | None = None
+    """The ledger of what digest each file had when it was first served; by default `pins.db` in the directory."""
+
+    @property
+    def ledger(self) -> Path:
+        """Where the ledger is."""
+        return self.pins or self.directory / "pins.db"
 
 
 class _Remote(Strict):
@@ -100,6 +107,8 @@ class _Listed(Strict):
     """Up to this age, what is remembered is served, marked, when the source cannot be asked."""
     max_age: Duration = written("0 s")
     """How long clients may keep a page; by default they ask each time, because files here may be replaced."""
+    replaceable: Flag = True
+    """Whether a file may be replaced by another of the same name; if not, other bytes are refused."""
 
     @property
     def windows(self) -> Windows:
@@ -245,21 +254,6 @@ class Workspace(Strict):
     """The version of the workspace's API that is spoken."""
     ca_file: LocalPath | None = None
     """A file of certificates (PEM) to trust for the management address, beside the system's."""
-
-
-class Rules(Strict):
-    """What of its sources a feed shows."""
-
-    allow: tuple[Requirement, ...] | None = None
-    """If present, nothing else is shown; an empty list hides everything."""
-    deny: tuple[Requirement, ...] = ()
-    """What is never shown; it beats `allow`."""
-    min_age: Duration = written("0 s")
-    """Files younger than this, or of unknown age, are hidden."""
-    min_age_exempt: tuple[Pattern, ...] = ()
-    """Projects whose files may be younger."""
-    kinds: tuple[Literal["wheel", "sdist"], ...] | None = None
-    """Which kinds of files are shown; by default all."""
 
 
 class Feed(Strict):

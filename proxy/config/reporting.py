@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic_core import ErrorDetails
 
-from proxy.config import models
+from proxy.config import models, rules
 from proxy.config.relations import join, nearest
 from proxy.config.values import FORMS, Strict
 from proxy.errors import Problem
@@ -24,6 +24,11 @@ _TABLES: dict[object, type[Strict]] = {
     "connections": models.Connection,
     "workspaces": models.Workspace,
     "feeds": models.Feed,
+}
+_RULES: dict[object, type[Strict]] = {
+    "status": rules.Statuses,
+    "vulnerabilities": rules.Vulnerabilities,
+    "licenses": rules.Licenses,
 }
 _SECRET_KEYS = ["env", "file", "key_vault"]
 _CREDENTIAL_KEYS = ["managed_identity", "account_key", "sas", "connection_string"]
@@ -42,6 +47,7 @@ _REMEDIES = {
     "env": "the name of an environment variable: letters, digits and _",
     "id": "the workspace's resource id, /subscriptions/…",
     "path": "the folder's path",
+    "database": "the path of a folder or a ZIP file of advisories in the OSV format",
 }
 _FORMS = {
     "secret_form": f"say where it is: {FORMS}",
@@ -129,7 +135,9 @@ def _known(path: tuple[str | int, ...], document: dict[str, Any]) -> list[str]:
         case ("sources", name):
             model = _KINDS[document["sources"][name]["kind"]]
         case ("feeds", _, "rules"):
-            model = models.Rules
+            model = rules.Rules
+        case ("feeds", _, "rules", table):
+            model = _RULES.get(table)
         case (table,) | (table, _):
             model = _TABLES.get(table)
     if model is not None:

@@ -12,16 +12,17 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import BinaryIO, Protocol, runtime_checkable
 
 import msgspec
 import structlog
 
-from proxy.errors import FileAbsent, Hidden, ProjectAbsent, WheelgateError
+from proxy.errors import ArtifactWrong, FileAbsent, Hidden, ProjectAbsent, WheelgateError
 from proxy.feed.feed import Entry, Feed
+from proxy.feed.pinning import Pinning
 from proxy.mirror.base import Mirror
 from proxy.mirror.inspector import identity_of
 from proxy.simple.model import File, NormalizedName
@@ -77,8 +78,11 @@ class Coming:
 class Files:
     """Finds or fetches the bytes behind files."""
 
-    def __init__(self, index: Index, artifacts: Artifacts, downloads: Downloads, background: Background) -> None:
-        """Keep what comes in `artifacts`, and note in `index` what was served."""
+    def __init__(
+        self, index: Index, artifacts: Artifacts, downloads: Downloads, background: Background, *, pinning: Pinning
+    ) -> None:
+        """Keep what comes in `artifacts`, note in `index` what was served, and pin its digest."""
+        self._pinning = pinning
         self._index = index
         self._artifacts = artifacts
         self._downloads = downloads
@@ -114,13 +118,21 @@ class Files:
         return here.path if here is not None else (await self.coming(feed, project, entry).download().finished()).path
 
     async def find(self, feed: Feed, project: NormalizedName, entry: Entry) -> Here | None:
-        """Give the file where its bytes are on this machine; asks nobody."""
+        """Give the file where its bytes are on this machine; asks nobody.
+
+        Raises: Hidden where it was served before with other bytes.
+        """
         mirror, file = feed.mirrors[entry.source], entry.file
+        here = None
         if isinstance(mirror.opener, Local):
-            return await self._local(mirror, mirror.opener, project, file)
-        if file.sha256 is not None and (artifact := self._artifacts.find(file.sha256)) is not None:
-            return Here(artifact.path, artifact.size, artifact.digest, mirror.private)
-        return None
+            here = await self._local(mirror, mirror.opener, project, file)
+        elif file.sha256 is not None and (artifact := self._artifacts.find(file.sha256)) is not None:
+            here = Here(artifact.path, artifact.size, artifact.digest, mirror.private)
+        if here is None:
+            return None
+        await self._pinning.serve(entry.source, project, file.filename, here.sha256)
+        # What a rule will hide must not be kept by clients beyond that.
+        return here if entry.verdict.changes_at is None else replace(here, replaceable=True)
 
     def coming(self, feed: Feed, project: NormalizedName, entry: Entry) -> Coming:
         """Give the file as it can be had from its source. Nothing is fetched before it is asked for."""
@@ -147,7 +159,7 @@ class Files:
         return Coming(
             file,
             entry.source,
-            mirror.private,
+            mirror.private or entry.verdict.changes_at is not None,
             download,
             arrived,
             lambda start, end: opener.open(file, start=start, end=end),
@@ -166,7 +178,11 @@ class Files:
                 artifact = await download.finished()
             except WheelgateError as error:
                 log.debug("file was not received", source=mirror.name, filename=file.filename, reason=str(error))
+                if isinstance(error, ArtifactWrong) and await _lists_no_digest(mirror, project, file.filename):
+                    await self._pinning.differ(mirror.name, project, file.filename, error.found)
                 return
+            with suppress(Hidden):
+                await self._pinning.serve(mirror.name, project, file.filename, artifact.digest)
             known = msgspec.structs.replace(file, hashes={"sha256": artifact.digest}, size=artifact.size)
             await self._index.put(_ledger_key(mirror.name, project, file.filename), _encode(known))
             await mirror.learn(project, file, sha256=artifact.digest, size=artifact.size, path=artifact.path)
@@ -216,6 +232,13 @@ async def _may_have_owned(feed: Feed, project: NormalizedName) -> tuple[str, ...
     except ProjectAbsent:
         return candidates.sources
     return candidates.sources[: candidates.sources.index(owner) + 1]
+
+
+async def _lists_no_digest(mirror: Mirror, project: NormalizedName, filename: str) -> bool:
+    """Say whether a source itself lists no digest of a file: then other bytes mean that the file was changed."""
+    known = await mirror.recall(project)
+    files = known.page.files if known is not None and known.page is not None else ()
+    return any(file.filename == filename and file.sha256 is None for file in files)
 
 
 def _ledger_key(source: str, project: NormalizedName, filename: str) -> str:

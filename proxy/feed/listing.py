@@ -44,6 +44,8 @@ class Stored:
     made_at: float
     own: int | None
     """Stands for what the private sources listed then; `None` where one of them could not be asked."""
+    generation: int = 0
+    """Which of the feed's rules it was made by."""
 
     def open(self) -> BinaryIO:
         """Open it. Raises: OSError."""
@@ -98,14 +100,14 @@ class Lists:
         stored = self._stored.get(key)
         own = await _own(feed)
         # What the private sources have changes under their users' eyes; the long list of an upstream may be late.
-        if stored is not None and own in {None, stored.own}:
+        if stored is not None and own in {None, stored.own} and stored.generation == feed.generation:
             if self._clock() - stored.made_at >= LIFE:
                 self._flights.launch(key, lambda: self._make(key, feed, own))
             return stored
         try:
             return await within(PATIENCE, feed.name, self._flights.join(key, lambda: self._make(key, feed, own)))
         except SourceError:
-            if stored is None:
+            if stored is None or stored.generation != feed.generation:
                 raise
             return stored
 
@@ -132,9 +134,10 @@ class Lists:
         if self._folder is None:
             raise RuntimeError("the lists are not entered")
         _, media_type, coding = key
+        generation = feed.generation
         names = await feed.names()
         path, size, etag = await asyncio.to_thread(_write, Path(self._folder.name), names, media_type, coding)
-        stored = Stored(path, size, etag, self._clock(), own)
+        stored = Stored(path, size, etag, self._clock(), own, generation)
         old = self._stored.get(key)
         self._stored[key] = stored
         if old is not None and old.path != stored.path:

@@ -12,7 +12,7 @@ from proxy.rules.verdict import SERVED, Verdict, shown_time
 from proxy.simple.model import File
 
 
-class Pin(msgspec.Struct, frozen=True, gc=False):
+class Pin(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """What a file was when it was first served."""
 
     source: str
@@ -21,14 +21,21 @@ class Pin(msgspec.Struct, frozen=True, gc=False):
     sha256: str
     first_served: float
     """In seconds since the epoch."""
+    found: str = ""
+    """The digest that its source has for it now; empty where that is the same."""
+    found_at: float = 0.0
+    """When that was first seen, in seconds since the epoch."""
 
 
 def judge_pin(file: File, pin: Pin | None) -> Verdict:
-    """Judge what a source lists by what was served; where it lists no digest, the bytes themselves are judged."""
-    if pin is None or file.sha256 is None or file.sha256 == pin.sha256:
+    """Judge what a source lists by what was served; where it lists no digest, by what its bytes turned out to be."""
+    if pin is None:
+        return SERVED
+    now = file.sha256 or pin.found or pin.sha256
+    if now == pin.sha256:
         return SERVED
     reason = (
-        f"{file.filename} is listed by {pin.source} with sha256 {file.sha256}, "
-        f"but had {pin.sha256} when this index first served it at {shown_time(pin.first_served)}"
+        f"source {pin.source} has {file.filename} with sha256 {now}, "
+        f"but it had {pin.sha256} when this index first served it at {shown_time(pin.first_served)}"
     )
     return Verdict(served=False, rule="pins", reason=reason)

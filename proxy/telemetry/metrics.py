@@ -52,6 +52,26 @@ class Metrics:
             "wheelgate_downloads_in_flight", "Files being fetched, by source.", ["source"], registry=registry
         )
 
+        self.rules_stale = Gauge(
+            "wheelgate_rules_stale",
+            "1 where the rules that were last written, or their database, cannot be used; by feed.",
+            ["feed"],
+            registry=registry,
+        )
+        self.refused = Counter(
+            "wheelgate_refused", "Requests that a rule refused, by feed and rule.", ["feed", "rule"], registry=registry
+        )
+        self.pin_alarms = Counter(
+            "wheelgate_pin_alarms",
+            "Files whose bytes changed under their name, by source: each is refused.",
+            ["source"],
+            registry=registry,
+        )
+
+    def count_pin_alarm(self, source: str) -> None:
+        """Count a file whose bytes changed under its name."""
+        self.pin_alarms.labels(source).inc()
+
     def observe_upstream(self, source: str, outcome: int | str, seconds: float) -> None:
         """Count one request to a source."""
         self.upstream.labels(source, str(outcome)).inc()

@@ -57,6 +57,7 @@ class App:
         """Answer one request."""
         start = time.perf_counter()
         request_id = uuid.uuid4().hex[:16]
+        epoch = self._shelf.epoch
         path = request.raw_path.partition("?")[0]
         found = route(path, self._feeds)
         name = found.kind.value if found is not None else "none"
@@ -75,7 +76,12 @@ class App:
                 response.headers["X-Request-ID"] = request_id
             self._note(request, path, name, response.status, start, request_id)
             finished = response.get(FINISHED)
-            if finished is not None and request.method == "GET" and path == request.raw_path:
+            if (
+                finished is not None
+                and epoch == self._shelf.epoch
+                and request.method == "GET"
+                and path == request.raw_path
+            ):
                 self._shelf.put(path, finished, SERVER)
             sent = 0 if request.method == "HEAD" else _sent(response)
             self._metrics.observe_request(name, response.status, time.perf_counter() - start, sent)

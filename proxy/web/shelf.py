@@ -101,6 +101,8 @@ class Shelf:
         self._size = 0
         self._wishes: dict[bytes, Wish | None] = {}
         self._gone: dict[tuple[str, int], list[int]] = {}
+        self.epoch = 0
+        """Counts how often everything was forgotten: what was made before that must not be put here."""
         self._date = b""
         self._second = 0
 
@@ -131,6 +133,14 @@ class Shelf:
             _, gone = self._answers.popitem(last=False)
             for answer in gone.values():
                 self._forget(answer)
+
+    def clear(self) -> None:
+        """Forget all answers, because other rules hold now."""
+        self.epoch += 1
+        for kept in self._answers.values():
+            for answer in kept.values():
+                self._forget(answer)
+        self._answers.clear()
 
     def wish(self, block: bytes) -> Wish | None:
         """Work out what a block of headers asks for; `None`: it is odd, or may be followed by a body."""

@@ -1,0 +1,85 @@
+"""Holding files to what they were when they were first served, and raising the alarm where they are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+import structlog
+
+from proxy.errors import Hidden
+from proxy.mirror.base import Clock
+from proxy.rules.merge import Merged
+from proxy.rules.pins import Pin, judge_pin
+from proxy.simple.model import File, NormalizedName
+from proxy.store.pins import Pins
+
+log = structlog.get_logger(__name__)
+
+IN_MEMORY = 100_000
+"""How many files are known, without a look, to be as they were."""
+
+
+class Pinning:
+    """The ledger at work. Sources whose files may be replaced are left out of it."""
+
+    def __init__(self, pins: Pins, sources: frozenset[str], *, alarm: Callable[[str], None], clock: Clock) -> None:
+        """Hold the files of `sources` to `pins`; `alarm` counts those that changed, by source."""
+        self._pins = pins
+        self._sources = sources
+        self._alarm = alarm
+        self._clock = clock
+        self._sure: set[tuple[str, str, str, str]] = set()
+        self._version = -1
+
+    async def of(self, merged: Merged) -> dict[tuple[str, str], Pin]:
+        """Give what was served of a project, by source and file name; raise the alarm where other bytes are listed."""
+        sources = {source for _, source in merged.files} & self._sources
+        pins = {(pin.source, pin.filename): pin for one in sources for pin in await self._pins.of(one, merged.name)}
+        for file, source in merged.files if pins else ():
+            pin = pins.get((source, file.filename))
+            if pin is not None and file.sha256 is not None and file.sha256 != pin.sha256:
+                pins[source, file.filename] = await self._raise(pin, file.sha256)
+        return pins
+
+    async def serve(self, source: str, project: NormalizedName, filename: str, sha256: str) -> None:
+        """Take note that a file is served with this digest. Raises: Hidden where it once was served with another."""
+        if source not in self._sources or (source, project, filename, sha256) in self._sure:
+            return
+        kept = await self._pins.put(Pin(source, project, filename, sha256, self._clock()))
+        if kept.sha256 != sha256:
+            await self._raise(kept, sha256)
+            verdict = judge_pin(File(filename, "", hashes={"sha256": sha256}), kept)
+            raise Hidden(filename, rule=verdict.rule, reason=verdict.reason, remedy=verdict.remedy)
+        if len(self._sure) >= IN_MEMORY:
+            self._sure.clear()
+        self._sure.add((source, project, filename, sha256))
+
+    async def differ(self, source: str, project: NormalizedName, filename: str, found: str) -> None:
+        """Take note that a source sent other bytes for a file whose digest it does not list."""
+        for pin in await self._pins.of(source, project):
+            if pin.filename == filename:
+                await self._raise(pin, found.removeprefix("sha256:"))
+
+    async def changed(self) -> bool:
+        """Say whether pins were changed since the last time: accepted or imported, by whatever process."""
+        version, self._version = self._version, await self._pins.version()
+        if version in {-1, self._version}:
+            return False
+        self._sure.clear()
+        return True
+
+    async def _raise(self, pin: Pin, found: str) -> Pin:
+        raised = msgspec.structs.replace(pin, found=found, found_at=self._clock())
+        if await self._pins.alarm(raised):
+            self._alarm(pin.source)
+            log.error(
+                "bytes changed under a file's name: refused",
+                source=pin.source,
+                project=pin.project,
+                filename=pin.filename,
+                served=pin.sha256,
+                found=found,
+                remedy=f"find out who changed it; wheelgate pins accept {pin.project} {pin.filename} lets it through",
+            )
+        return raised
