@@ -127,6 +127,8 @@ class Inspector:
         self._clock = clock
         self._prefix = f"facts:{opener.name}:{hashlib.sha256(place.encode()).hexdigest()[:16]}:"
         self._flights: Flights[NormalizedName, None] = Flights(background)
+        self._loads: Flights[NormalizedName, dict[str, Facts]] = Flights(background)
+        self._prepared: dict[NormalizedName, asyncio.Future[dict[str, Facts]]] = {}
         self._urgent: Flights[NormalizedName, None] = Flights(background)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._slots_behind = asyncio.Semaphore(BEHIND)
@@ -134,6 +136,14 @@ class Inspector:
         self._stamps = 0
         self._not_before: dict[NormalizedName, float] = {}
         self._no_ranges = False
+
+    def prepare(self, project: NormalizedName) -> None:
+        """Begin to read what is remembered of a project, while its page is on its way."""
+        if project not in self._seen:
+            if len(self._prepared) >= PAGES_IN_MEMORY:
+                # Those of projects that turned out not to be there.
+                self._prepared.pop(next(iter(self._prepared)))
+            self._prepared[project] = self._loads.launch(project, lambda: self._read_index(project))
 
     async def complete(self, page: Page) -> tuple[Page, bool]:
         """Give the page with all that is known of its files, and whether nothing more is to come.
@@ -326,6 +336,10 @@ class Inspector:
             log.warning("digest cannot be written back", source=error.source, reason=error.reason, remedy=error.remedy)
 
     async def _load(self, project: NormalizedName) -> dict[str, Facts]:
+        prepared = self._prepared.pop(project, None)
+        return await asyncio.shield(prepared) if prepared is not None else await self._read_index(project)
+
+    async def _read_index(self, project: NormalizedName) -> dict[str, Facts]:
         raw = await self._index.get(self._prefix + project)
         if raw is None:
             return {}
@@ -371,7 +385,9 @@ def _completed(page: Page, facts: dict[str, Facts], *, digests: bool) -> Page:
         files.append(
             msgspec.structs.replace(
                 file,
-                hashes=file.hashes if file.sha256 or not fact.sha256 else {**file.hashes, "sha256": fact.sha256},
+                hashes={**file.hashes, "sha256": fact.sha256}
+                if digests and fact.sha256 and not file.sha256
+                else file.hashes,
                 size=fact.size if file.size is None else file.size,
                 requires_python=file.requires_python or fact.requires_python,
                 core_metadata=False if fact.unreadable else file.core_metadata or fact.metadata or False,

@@ -88,6 +88,7 @@ class PagedMirror:
                     pass
         if self.offline:
             raise self._off.refusal(f"nothing is remembered of {project}")
+        self._inspector.prepare(project)
         flight = self._flights.join(project, lambda: self._ask(project, record))
         found = await within(LONGEST_WAIT, self.name, flight)
         return await self._known(found, self._good_until(found))
