@@ -83,7 +83,8 @@ def _pip(stage: Stage) -> list[Finding]:
         return [Finding("pip", None, note="no pip of its own could be installed")]
     direct = stage.direct(BARE)
     with stage.ours(BARE, settings=['fresh = "1 d"']) as ours:
-        _download(stage, ours)
+        # uv asks for the same, in a tenth of the time.
+        (_download if stage.tools.uv is None else _resolve)(stage, ours)
         _settle(ours)
         times = {}
         moved = {}

@@ -16,14 +16,15 @@ Headers = Mapping[str, str]
 SMALL = "simple/small-0/"
 LARGE = "simple/large-0/"
 METADATA = "files/small-0/small_0-1.0-py3-none-any.whl.metadata"
-_CODINGS = ((HTML, "identity"), (HTML, "gzip"), (JSON, "identity"), (JSON, "gzip"), (JSON, "zstd"))
+_FORMS = ((HTML, "identity"), (HTML, "gzip"), (JSON, "identity"), (JSON, "gzip"), (JSON, "zstd"))
+_QUICK_FORMS = ((HTML, "identity"), (JSON, "gzip"), (JSON, "zstd"))
 
 
 def small_pages(stage: Stage) -> list[Finding]:
     """Row 1."""
     return [
         _page(stage, SMALL, media_type, coding, goal=Goal(0.75, 1.0, "of nginx-cache"))
-        for media_type, coding in _CODINGS
+        for media_type, coding in _forms(stage)
     ]
 
 
@@ -33,7 +34,7 @@ def large_pages(stage: Stage) -> list[Finding]:
     packed = Goal(1.0, 4.0, "of nginx-cache")
     return [
         _page(stage, LARGE, media_type, coding, goal=goals.get(coding, packed), connections=8)
-        for media_type, coding in _CODINGS
+        for media_type, coding in _forms(stage)
     ]
 
 
@@ -73,6 +74,10 @@ def small(stage: Stage, what: str, path: str, *, goal: Goal) -> Finding:
     contenders = _willing(stage, path, lambda _: asking)
     values = _measure(stage, contenders, path, dict.fromkeys(contenders, asking))
     return Finding(what, ratio(values), goal, values, UNIT)
+
+
+def _forms(stage: Stage) -> tuple[tuple[str, str], ...]:
+    return _QUICK_FORMS if stage.options.quick else _FORMS
 
 
 def _page(stage: Stage, path: str, media_type: str, coding: str, *, goal: Goal, connections: int = 16) -> Finding:
