@@ -8,6 +8,7 @@ from itertools import zip_longest
 from typing import TextIO
 from urllib.parse import urlsplit
 
+from msgspec import UNSET
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
@@ -85,6 +86,10 @@ def print_explanation(explanation: Explanation, out: TextIO) -> None:
     owner = f"owned by {explanation.owner}" if explanation.owner else "owned by no source"
     title = f"[bold]{escape(explanation.project)}[/] in feed {escape(explanation.feed)}: {escape(owner)}"
     _say(console, f"{title} ({escape(explanation.why)})")
+    if explanation.answer is not UNSET:
+        _say(console, escape(str(explanation.answer)))
+    for warning in () if explanation.warnings is UNSET else explanation.warnings:
+        _say(console, f"[yellow]warning[/]: {escape(warning)}")
     sources = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
     for source in explanation.sources:
         age = "" if source.age_seconds is None else f"{_age(source.age_seconds)} ago"
@@ -127,7 +132,8 @@ def _file_cells(file: Explained) -> list[str]:
     verdict = "[green]served[/]" if file.served else "[red]hidden[/]"
     why = ": ".join(part for part in (file.rule, file.reason) if part)
     until = f" (until {file.changes_at})" if file.changes_at else ""
-    return [verdict, escape(file.filename), escape(file.version), escape(file.source), escape(why + until)]
+    remedy = "" if file.remedy is UNSET else f" → {file.remedy}"
+    return [verdict, escape(file.filename), escape(file.version), escape(file.source), escape(why + until + remedy)]
 
 
 def _age(seconds: float) -> str:

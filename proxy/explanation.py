@@ -1,6 +1,7 @@
 """Why a feed shows what it shows of one project: the values behind `wheelgate explain` and `/explain/`.
 
-The structs are the JSON of the interface, key by key.
+The structs are the JSON of the interface, key by key. What only sometimes has something to say is left out where it
+has not; the other keys are always there.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import msgspec
-
+from msgspec import UNSET, UnsetType
 
 COULD_NOT_BE_ASKED = "could not be asked"
 """How what is said of a source begins where nobody knows whether it has the project."""
@@ -38,6 +39,12 @@ class Explained(msgspec.Struct, frozen=True):
     reason: str | None = None
     changes_at: str | None = None
     """When the verdict turns by itself (`2026-01-31T10:20:30Z`)."""
+    remedy: str | UnsetType = UNSET
+    """What somebody who wants a hidden file can do."""
+    upload_time: str | UnsetType = UNSET
+    """When its source says that a hidden file was uploaded."""
+    advisories: tuple[str, ...] | UnsetType = UNSET
+    """The advisories that hide it, or that are ignored for it."""
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -50,6 +57,10 @@ class Explanation(msgspec.Struct, frozen=True):
     why: str
     sources: tuple[Asked, ...] = ()
     files: tuple[Explained, ...] = ()
+    answer: str | UnsetType = UNSET
+    """Where versions were asked for: what would serve them, or what hides them."""
+    warnings: tuple[str, ...] | UnsetType = UNSET
+    """What is wrong with the rules themselves: they, or their database, could not be read again."""
 
     @property
     def is_known(self) -> bool:
@@ -60,6 +71,26 @@ class Explanation(msgspec.Struct, frozen=True):
     def is_absent(self) -> bool:
         """Whether every source that may own the project answered that it does not have it."""
         return not self.is_known and not any(source.said.startswith(COULD_NOT_BE_ASKED) for source in self.sources)
+
+    def as_text(self) -> str:
+        """Give it as a person reads it in a browser or a terminal."""
+        owner = f"owned by {self.owner}" if self.owner else "owned by no source"
+        lines = [f"{self.project} in feed {self.feed}: {owner} ({self.why})"]
+        lines += [] if self.answer is UNSET else ["", str(self.answer)]
+        lines += [] if self.warnings is UNSET else ["", *(f"warning: {warning}" for warning in self.warnings)]
+        lines += ["", "sources, in the order in which they are asked:"]
+        for source in self.sources:
+            lines.append(f"  {source.name}: {source.said}" + (f", at {source.asked_at}" if source.asked_at else ""))
+        served = sum(file.served for file in self.files)
+        lines += ["", f"files: {served} served, {len(self.files) - served} hidden"] if self.files else []
+        for file in self.files:
+            lines.append(f"  {'served' if file.served else 'hidden'}  {file.filename}  ({file.source})")
+            if file.rule:
+                until = f", until {file.changes_at}" if file.changes_at else ""
+                lines.append(f"          {file.rule}{until}: {file.reason}")
+            if file.remedy is not UNSET:
+                lines.append(f"          what to do: {file.remedy}")
+        return "\n".join(lines) + "\n"
 
     def as_json(self) -> bytes:
         """Give it as the body of `/explain/` and the output of `wheelgate explain --json`."""

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from msgspec import UNSET
 from packaging.requirements import Requirement
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from proxy.errors import ProjectAbsent, SourceError
 from proxy.explanation import COULD_NOT_BE_ASKED, Asked, Explained, Explanation, moment
 from proxy.feed.feed import Entry, Feed, FeedPage
+from proxy.rules.patterns import parse_version
 from proxy.simple.model import NormalizedName
+
+_OLDEST = Version("0.dev0")
 
 
 async def explain(feed: Feed, project: NormalizedName, requirement: Requirement | None = None) -> Explanation:
@@ -45,6 +49,8 @@ async def explain(feed: Feed, project: NormalizedName, requirement: Requirement 
         page.why + refused,
         tuple(asked),
         tuple(_explained(entry) for entry in entries),
+        UNSET if requirement is None or not requirement.specifier else _answer(requirement, page, entries),
+        (feed.trouble,) if feed.trouble else UNSET,
     )
 
 
@@ -79,11 +85,39 @@ async def _said(
 def _covers(requirement: Requirement | None, entry: Entry) -> bool:
     if requirement is None or not requirement.specifier:
         return True
-    try:
-        version = Version(entry.file.version)
-    except InvalidVersion:
-        return False
-    return requirement.specifier.contains(version, prereleases=True)
+    version = parse_version(entry.file.version)
+    return version is not None and requirement.specifier.contains(version, prereleases=True)
+
+
+def _answer(requirement: Requirement, page: FeedPage, entries: list[Entry]) -> str:
+    """Say what would serve the versions that were asked for, or what hides them and which one is served instead."""
+    wanted = f"{page.project}{requirement.specifier}"
+    if page.refused is not None:
+        return f"nothing serves {wanted}: {page.refused.rule}: {page.refused.reason}"
+    served = [entry for entry in entries if entry.verdict.served]
+    if served:
+        newest = _newest(served)
+        files = [entry for entry in served if entry.file.version == newest]
+        by = " and ".join(dict.fromkeys(entry.source for entry in files))
+        return f"{page.project} {newest} is what serves {wanted}: {len(files)} file{'s' * (len(files) != 1)} of {by}"
+    others = _newest([entry for entry in page.entries.values() if entry.verdict.served])
+    instead = f"; the newest version that is served is {others}" if others else "; no version is served"
+    if not entries:
+        return f"nothing serves {wanted}: {' and '.join(page.owners)} has no such version{instead}"
+    verdict = max(entries, key=_version_of).verdict
+    until = f", until {moment(verdict.changes_at)}" if verdict.changes_at is not None else ""
+    return f"nothing serves {wanted}: {verdict.rule}: {verdict.reason}{until}{instead}"
+
+
+def _version_of(entry: Entry) -> Version:
+    return parse_version(entry.file.version) or _OLDEST
+
+
+def _newest(entries: list[Entry]) -> str:
+    """Give the newest version, a pre-release only where there is nothing else; empty where there is none."""
+    versions = {_version_of(entry): entry.file.version for entry in entries}
+    final = [version for version in versions if not version.is_prerelease]
+    return versions[max(final or versions)] if versions else ""
 
 
 def _explained(entry: Entry) -> Explained:
@@ -96,4 +130,7 @@ def _explained(entry: Entry) -> Explained:
         rule=verdict.rule or None,
         reason=verdict.reason or None,
         changes_at=None if verdict.changes_at is None else moment(verdict.changes_at),
+        remedy=verdict.remedy or UNSET,
+        upload_time=UNSET if verdict.served or entry.file.upload_time is None else entry.file.upload_time,
+        advisories=verdict.advisories or UNSET,
     )

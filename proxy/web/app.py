@@ -25,7 +25,7 @@ from proxy.feed import Feed
 from proxy.telemetry.access import AccessLog, Noted
 from proxy.telemetry.metrics import Metrics
 from proxy.web import problems
-from proxy.web.routes import Kind, Route, route
+from proxy.web.routes import DEFAULT, Kind, Route, route
 from proxy.web.serving import SERVER, Aborted
 from proxy.web.shelf import FINISHED, Shelf
 
@@ -109,7 +109,7 @@ class App:
                 return problems.plain(HTTPStatus.NOT_FOUND, f"there is no feed {found.feed}", remedy, request_id)
             return await self._answers[found.kind](request, found, feed or next(iter(self._feeds.values())))
         except WheelgateError as error:
-            return problems.respond(error, request_id)
+            return problems.respond(error, request_id, explain=_explain_href(request, found))
         except (Aborted, ConnectionError):
             raise
         except Exception as error:
@@ -128,6 +128,15 @@ class App:
         seconds = time.perf_counter() - start
         client = request.remote or ""
         self._access.note(Noted(request.method, path, name, status, seconds, client, agent, request_id))
+
+
+def _explain_href(request: web.BaseRequest, found: Route) -> str:
+    """Give the way to the explanation of a project, relative, so that it holds under any prefix."""
+    if found.project is None:
+        return ""
+    depth = request.raw_path.partition("?")[0].count("/") - 1
+    feed = "" if found.feed == DEFAULT else f"{found.feed}/"
+    return f"{'../' * depth}{feed}explain/{found.project}"
 
 
 def _redirect(request: web.BaseRequest, found: Route) -> web.Response:

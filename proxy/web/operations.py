@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from html import escape
 from http import HTTPStatus
 
 from aiohttp import web
+from packaging.requirements import Requirement
 
 from proxy.feed import Feed
 from proxy.feed.explain import explain
@@ -38,6 +40,10 @@ what each said, who owns the project, and which rule hides a file.</p>
 """
 
 
+_READABLE = re.compile(r"^\s*text/(html|plain)", re.IGNORECASE)
+"""What browsers, and people who want to read, name first."""
+
+
 class Operations:
     """Answers that are not for installers."""
 
@@ -65,13 +71,17 @@ class Operations:
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
         return web.Response(body=self._metrics.render(), headers=headers)
 
-    async def explain(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:  # noqa: ARG002 - as above
-        """Say as JSON why the feed shows what it shows of a project."""
-        explanation = await explain(feed, found.named)
+    async def explain(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
+        """Say why the feed shows what it shows of a project: as JSON, or as text where that is what is asked for."""
+        wanted = Requirement(f"{found.named}{found.specifier}") if found.specifier else None
+        explanation = await explain(feed, found.named, wanted)
         status = HTTPStatus.NOT_FOUND if explanation.is_absent else HTTPStatus.OK
-        return web.Response(
-            status=status, body=explanation.as_json() + b"\n", headers={"Content-Type": "application/json"}
-        )
+        headers = {"Cache-Control": "max-age=0", "Vary": "Accept"}
+        if _READABLE.search(request.headers.get("Accept", "")):
+            headers["Content-Type"] = "text/plain; charset=utf-8"
+            return web.Response(status=status, text=explanation.as_text(), headers=headers)
+        headers["Content-Type"] = "application/json"
+        return web.Response(status=status, body=explanation.as_json() + b"\n", headers=headers)
 
     async def root(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:  # noqa: ARG002 - as above
         """Give a page that a person can read."""

@@ -39,7 +39,7 @@ _STATUSES: tuple[tuple[type[WheelgateError], HTTPStatus], ...] = (
 
 
 class ProblemDetails(msgspec.Struct, omit_defaults=True):
-    """The body of an error. Source: RFC 9457 §3.1; `source`, `rule` and `remedy` are our own members."""
+    """The body of an error. Source: RFC 9457 §3.1; `source`, `rule`, `remedy` and `explain` are our own members."""
 
     title: str
     status: int
@@ -48,6 +48,8 @@ class ProblemDetails(msgspec.Struct, omit_defaults=True):
     remedy: str = ""
     source: str = ""
     rule: str = ""
+    explain: str = ""
+    """Where the whole explanation is, relative to what was asked for."""
     request_id: str = ""
 
 
@@ -59,8 +61,11 @@ def status_of(error: WheelgateError) -> HTTPStatus:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def respond(error: WheelgateError, request_id: str) -> web.Response:
-    """Give the answer for an error: what happened, which source or rule, and the remedy; never a secret."""
+def respond(error: WheelgateError, request_id: str, *, explain: str = "") -> web.Response:
+    """Give the answer for an error: what happened, which source or rule, and the remedy; never a secret.
+
+    `explain` is where a refusal is explained in full.
+    """
     status = status_of(error)
     details = ProblemDetails(
         title=status.phrase,
@@ -69,6 +74,7 @@ def respond(error: WheelgateError, request_id: str) -> web.Response:
         remedy=error.remedy,
         source=getattr(error, "source", ""),
         rule=getattr(error, "rule", ""),
+        explain=explain if isinstance(error, Hidden) else "",
         request_id=request_id,
     )
     # Without one, caches on the way may guess a lifetime for a 404. Source: RFC 9110 §15.1.
@@ -77,12 +83,21 @@ def respond(error: WheelgateError, request_id: str) -> web.Response:
         wait = RETRY_AFTER if error.retry_after is None else error.retry_after
         headers["Retry-After"] = str(max(1, round(min(wait, _LONGEST_RETRY_AFTER))))
     if isinstance(error, Hidden):
-        # A header holds no line breaks and, to be read by everybody, only ASCII.
-        reason = "".join(sign if " " <= sign <= "~" else "?" for sign in f"{error.rule}: {error.reason}")
-        headers["Wheelgate-Reason"] = reason[:500]
+        headers["Wheelgate-Reason"] = _one_line(f"{error.rule}: {error.reason}", 500, error.remedy)
     if isinstance(error, NotAcceptable | ProjectAbsent):
         headers["Vary"] = "Accept, Accept-Encoding"
     return problem(status, details, headers)
+
+
+def _one_line(reason: str, limit: int, remedy: str) -> str:
+    """Give reason and remedy as a header holds them: no line breaks and, to be read by everybody, only ASCII.
+
+    A remedy is never cut off by a long reason.
+    """
+    end = f"; what to do: {remedy}"
+    room = limit - len(end)
+    told = reason if len(reason) <= room else f"{reason[: room - 3]}..."
+    return "".join(sign if " " <= sign <= "~" else "?" for sign in told + end)
 
 
 def problem(status: HTTPStatus, details: ProblemDetails, headers: dict[str, str] | None = None) -> web.Response:

@@ -6,10 +6,13 @@ is ever collapsed. What no project or file can be called is `None` here: 404 bef
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import unquote_to_bytes
+
+from packaging.specifiers import InvalidSpecifier, SpecifierSet
 
 from proxy.simple.filename import is_safe, normalize
 from proxy.simple.model import NormalizedName
@@ -47,6 +50,8 @@ class Route:
     feed: str = DEFAULT
     project: NormalizedName | None = None
     filename: str = ""
+    specifier: str = ""
+    """For an explanation: the versions that are asked for."""
     location: str = ""
     """For a redirect: where to, relative to the path that was asked for, without the query."""
 
@@ -92,8 +97,7 @@ def _section(feed: str, names: list[str]) -> Route | None:
         case "links":
             return _links(feed, names[1:])
         case "explain" if len(names) == 2:  # noqa: PLR2004 - the route and its project
-            project = normalize(names[1])
-            return None if project is None else Route(Kind.EXPLAIN, feed, project)
+            return _explain(feed, names[1])
     return None
 
 
@@ -126,6 +130,17 @@ def _file(feed: str, names: list[str]) -> Route | None:
             project = normalize(spelled)
             return Route(kind, feed, project, filename) if project is not None and is_safe(filename) else None
     return None
+
+
+def _explain(feed: str, asked: str) -> Route | None:
+    """Understand `numpy` or `numpy==2.0`."""
+    name = re.split(r"[\s<>=!~]", asked, maxsplit=1)[0]
+    project = normalize(name)
+    try:
+        specifier = str(SpecifierSet(asked[len(name) :]))
+    except InvalidSpecifier:
+        return None
+    return None if project is None else Route(Kind.EXPLAIN, feed, project, specifier=specifier)
 
 
 def _links(feed: str, names: list[str]) -> Route | None:

@@ -162,9 +162,7 @@ async def test_an_exception_ends_with_its_day(serve: Serve, clock: Clock) -> Non
     assert (await server.get(f"/files/foo/{YOUNG}")).status == 403
 
 
-async def test_a_page_is_judged_once_and_not_for_each_request(
-    serve: Serve, clock: Clock
-) -> None:
+async def test_a_page_is_judged_once_and_not_for_each_request(serve: Serve, clock: Clock) -> None:
     server = await serve({"min_age": "3 d"}, fresh="1 h")
     feed = server.machine.feeds["default"]
 
