@@ -27,22 +27,20 @@ def upstream() -> Iterator[FakeIndex]:
         yield index
 
 
-async def test_without_a_place_for_the_cache_everything_is_still_served(
+async def test_without_a_place_for_the_cache_the_server_says_so_and_does_not_start(
     start_server: StartServer, upstream: FakeIndex, tmp_path: Path
 ) -> None:
     """A file stands where the folder should be, which stops root as well."""
     blocked = tmp_path / "blocked"
     blocked.write_bytes(b"")
-    server = await asyncio.to_thread(start_server, toml(blocked / "cache", upstream.url))
 
-    async with client() as session:
-        page = await fetch(session, f"{server.url}/simple/big/")
-        file = await fetch(session, f"{server.url}/files/big/{LARGE}")
+    with pytest.raises(AssertionError) as ended:
+        await asyncio.to_thread(start_server, toml(blocked / "cache", upstream.url))
 
-    assert page.status == 200
-    assert file.body == upstream.files[LARGE].content
-    assert str(blocked) in server.log
-    assert "Traceback" not in server.log
+    said = str(ended.value)
+    assert f"wheelgate: {blocked}/cache" in said
+    assert "check that it is there and who may use it" in said
+    assert "Traceback" not in said
 
 
 async def test_a_cache_that_goes_away_while_the_server_runs_is_made_again(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import aiohttp
 import pytest
 
 from tests.fakes.index import FakeIndex
@@ -51,26 +50,6 @@ async def test_without_ranges_a_cut_download_begins_anew(server: LocalServer, pu
     reply = await server.get(f"/files/big/{LARGE}")
 
     assert reply.body == public.files[LARGE].content
-
-
-async def test_what_is_cut_every_time_is_broken_off_and_resumed_by_the_next_client(
-    server: LocalServer, public: FakeIndex
-) -> None:
-    public.cut_after(LARGE, CUT)
-    public.status_for("/simple/other/", 404)
-
-    async with server.open(f"/files/big/{LARGE}") as response:
-        first = await response.content.readexactly(CUT - 1)
-        public.is_down("close")
-        with pytest.raises(aiohttp.ClientError):
-            await response.content.read()
-    public.is_up()
-    public.truth_for(LARGE)
-    reply = await server.get(f"/files/big/{LARGE}")
-
-    assert reply.body == public.files[LARGE].content
-    assert reply.body.startswith(first)
-    assert ranges(public)[-1] not in {None, "bytes=0-"}
 
 
 async def test_a_page_that_is_cut_is_not_remembered(run: Run, tmp_path: Path, public: FakeIndex) -> None:
