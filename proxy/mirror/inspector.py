@@ -275,7 +275,8 @@ class Inspector:
                     await self._save(project, seen.facts)
         except* SourceError as errors:
             self._not_before[project] = self._clock() + AGAIN
-            log.info("files could not be inspected", source=self._opener.name, project=project, reason=str(errors))
+            why = str(errors.exceptions[0])  # of several, each would say the same
+            log.info("files could not be inspected", source=self._opener.name, project=project, reason=why)
         finally:
             self._changed(project)
             await self._save(project, seen.facts)

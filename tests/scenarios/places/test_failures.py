@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -257,3 +258,31 @@ async def test_a_project_that_the_feed_answers_401_for_is_404_for_clients(
     assert absent.status == 404
     assert others.status == 200
     assert refused.status == 502
+
+
+async def test_a_target_that_covers_the_pages_but_not_the_files_is_told_at_the_file_and_in_the_log(
+    start_server: StartServer, places: EveryPlace
+) -> None:
+    """Feeds link their files outside of their own path."""
+    narrow = (f'target = "{places.devops.root}"', f'target = "{places.devops.index_url}"')
+    server = start_server(places.config(narrow))
+
+    page = await ask(f"{server.index_url}acme-feed/")
+    said = await ask(f"{server.url}/files/acme-feed/{FEED}", accept="*/*")
+
+    assert FEED in page.files
+    assert said.status == 502
+    assert "no connection covers" in said.remedy
+    assert "TaskGroup" not in server.log
+
+
+async def test_a_hundred_requests_at_once_cost_a_place_a_handful(start_server: StartServer, places: EveryPlace) -> None:
+    """A whole virtual network is one address to a feed's quota."""
+    server = start_server(places.config())
+
+    pages = await asyncio.gather(*(ask(f"{server.index_url}acme-feed/") for _ in range(50)))
+    files = await asyncio.gather(*(ask(f"{server.url}/files/acme-feed/{FEED}", accept="*/*") for _ in range(50)))
+
+    assert {said.status for said in (*pages, *files)} == {200}
+    assert len(places.devops.requests) < 20
+    assert len([seen for seen in places.devops.downloads if "Range" not in seen.headers]) == 1
