@@ -18,7 +18,7 @@ from typing import NoReturn
 import structlog
 from aiohttp import web
 
-from proxy.errors import WheelgateError
+from proxy.errors import SourceUnavailable, WheelgateError
 from proxy.feed.files import Coming, Here
 from proxy.rules.ranges import Range, Unsatisfiable, Whole, if_none_match, parse
 
@@ -91,9 +91,12 @@ async def send_here(request: web.BaseRequest, here: Here, filename: str) -> web.
             if transport is None:
                 raise Aborted
             try:
-                await asyncio.get_running_loop().sendfile(transport, stream, start, count)
+                sent = await asyncio.get_running_loop().sendfile(transport, stream, start, count)
             except (ConnectionError, RuntimeError) as error:
                 raise Aborted from error
+            if sent < count:
+                # Cut short by somebody else meanwhile: the client must not wait for the rest.
+                raise Aborted
         await response.write_eof()
     return response
 
@@ -159,7 +162,7 @@ async def _part_of_source(coming: Coming, part: Range) -> AsyncGenerator[bytes, 
                 left -= len(chunk)
                 if left <= 0:
                     return
-            return
+            raise SourceUnavailable(coming.source, f"{coming.file.filename} ended {left} bytes before the range did")
     async for chunk in coming.download().read(part.start, part.end):
         yield chunk
 

@@ -193,6 +193,8 @@ async def test_an_artifact_that_was_deleted_behind_the_servers_back_is_a_miss(
     for _ in range(2):
         assert (await server.get(f"/files/big/{SDIST}")).status == 200
         assert (await server.get(PATH)).status == 200
+    digest = public.files[LARGE].sha256
+    await public.until(lambda _: (cache_directory / "artifacts" / digest[:2] / digest[2:]).exists())
     for path in (cache_directory / "artifacts").rglob("*"):
         if path.is_file():
             path.unlink()
