@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import aiohttp
 import pytest
 
 from tests.fakes.index import FakeIndex
@@ -16,7 +17,7 @@ CUT = 300_000
 
 @pytest.fixture
 async def server(run: Run, cache_directory: Path, public: FakeIndex) -> LocalServer:
-    public.has(LARGE, size_padding=1 << 20, metadata=True)
+    public.has(LARGE, size_padding=2 << 20, metadata=True)
     return await run(settings(cache_directory, {"public": simple(public.url, timeout="1 s")}))
 
 
@@ -66,3 +67,21 @@ async def test_a_page_that_is_cut_is_not_remembered(run: Run, tmp_path: Path, pu
     assert "Warning" in after.headers
     page = await server.until(lambda page: len(page.filenames()) == 2, "/simple/bar/")
     assert "Warning" not in page.headers
+
+
+async def test_a_part_that_breaks_off_is_broken_off(server: LocalServer, public: FakeIndex) -> None:
+    """The client must neither take it for whole nor wait for the rest."""
+    await server.page("/simple/big/")
+    public.cut_after(LARGE, 500)
+
+    with pytest.raises(aiohttp.ClientError):
+        await server.get(f"/files/big/{LARGE}", range="bytes=-2000", if_range=f'"{public.files[LARGE].sha256}"')
+
+
+async def test_a_part_is_had_of_a_source_without_ranges(server: LocalServer, public: FakeIndex) -> None:
+    public.no_ranges()
+
+    reply = await server.get(f"/files/big/{LARGE}", range="bytes=-2000")
+
+    assert reply.status == 206
+    assert reply.body == public.files[LARGE].content[-2000:]
