@@ -5,7 +5,7 @@
 3. the way out: the session, secrets, credentials;
 4. for each source that a feed uses: the source, its inspector, its mirror;
 5. the pin ledger and the rules; for each feed: its mirrors in order, under its claims and rules;
-6. the edge: renderings, answers, the application, the listening socket.
+6. the edge: renderings, answers, the application; `serving/` has it listen.
 
 What opens is entered on one stack, in this order, and closed in the reverse one: the edge stops taking
 requests and finishes those it has, then what they used goes.
@@ -14,7 +14,6 @@ requests and finishes those it has, then what they used goes.
 from __future__ import annotations
 
 import asyncio
-import signal
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -22,8 +21,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-from aiohttp import web
 from packaging.requirements import Requirement
 
 from proxy.config import Config
@@ -53,7 +50,6 @@ from proxy.telemetry.access import AccessLog
 from proxy.telemetry.metrics import Metrics
 from proxy.web.app import App
 from proxy.web.artifacts import Artifacts as ArtifactAnswers
-from proxy.web.edge import Server
 from proxy.web.operations import Operations
 from proxy.web.pages import Pages
 from proxy.web.renderings import Renderings
@@ -62,14 +58,6 @@ from proxy.web.shelf import Shelf
 
 if TYPE_CHECKING:
     from proxy.doctor import Report
-
-log = structlog.get_logger(__name__)
-
-GRACE = 30.0
-"""Seconds that streams have to finish when the server stops."""
-BACKLOG = 1024
-KEEP_ALIVE = 90.0
-"""Seconds that an idle connection is kept: longer than clients and front ends keep theirs (75 s)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +86,7 @@ async def build(
     *,
     clock: Callable[[], float] = time.time,
     readiness: Readiness | None = None,
+    metrics: Metrics | None = None,
     file: Path | None = None,
 ) -> AsyncIterator[Machine]:
     """Build all parts of a server for `config`, and take them apart at the end.
@@ -105,7 +94,7 @@ async def build(
     Where it was read from a `file`, its rules are read again whenever that changes.
     """
     readiness = readiness or Readiness()
-    metrics = Metrics()
+    metrics = metrics or Metrics()
     async with AsyncExitStack() as stack:
         directory = config.cache.directory
         index = await stack.enter_async_context(Index(directory / "index"))
@@ -155,42 +144,6 @@ async def build(
         yield Machine(feeds, app, metrics, shelf, access, rulebook)
 
 
-async def serve(
-    config: Config,
-    *,
-    host: str,
-    port: int,
-    announce: Callable[[Config, str, int], None],
-    file: Path | None = None,
-) -> None:
-    """Serve until SIGTERM or SIGINT, then finish what streams within the grace period.
-
-    `announce` is told the configuration and the address once clients can connect. Raises: OSError.
-    """
-    readiness = Readiness()
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    async with build(config, readiness=readiness, file=file) as machine:
-        runner = web.ServerRunner(
-            Server(machine.app.handle, shelf=machine.shelf, access=machine.access, keepalive_timeout=KEEP_ALIVE),
-            shutdown_timeout=GRACE,
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, host, port, backlog=BACKLOG).start()
-            bound = runner.addresses[0][1] if runner.addresses else port
-            announce(config, host, bound)
-            log.info("serving", host=host, port=bound, feeds=list(machine.feeds))
-            await stop.wait()
-            log.info("stopping", grace_seconds=GRACE)
-            readiness.is_ready = False
-        finally:
-            await runner.cleanup()
-    log.info("stopped")
-
-
 async def check(config: Config, *, offline: bool) -> Report:
     """Say of each source and workspace whether it works; with `offline`, name them and ask nothing."""
     # What examines sources is of no use to a server.
@@ -210,8 +163,11 @@ async def explain(config: Config, requirement: str, feed: str) -> Explanation:
 
 
 async def _absorb(metrics: Metrics, shelf: Shelf) -> None:
-    while True:
-        await asyncio.sleep(1)
+    try:
+        while True:
+            await asyncio.sleep(1)
+            metrics.absorb(shelf.counts())
+    finally:
         metrics.absorb(shelf.counts())
 
 

@@ -129,21 +129,33 @@ def serve(
     """Run the server."""
     from proxy.telemetry import logs
 
-    loaded, _ = _load(config)
-    wanted = {"host": host, "port": port, "processes": processes}
-    changes = {key: value for key, value in wanted.items() if value is not None}
-    server = loaded.server.model_copy(update=changes)
-    loaded = loaded.model_copy(update={"server": server})
+    changes = {"host": host, "port": port, "processes": processes}
+    options = {key: value for key, value in changes.items() if value is not None}
+
+    def load() -> Config:
+        loaded, _ = _load(config)
+        return loaded.model_copy(update={"server": loaded.server.model_copy(update=options)})
+
+    loaded = load()
     logs.set_up(log_level, log_format)
 
-    from proxy import assembly
     from proxy.cli_output import announce
     from proxy.config import find
+    from proxy.serving.listening import listen
+    from proxy.serving.reloading import Orders
 
-    with _listening(server.host, server.port):
-        _run(
-            assembly.serve(loaded, host=server.host, port=server.port, announce=announce, file=find(config, os.environ))
-        )
+    orders = Orders(load, find(config, os.environ), announce, _describe)
+    with _listening(loaded.server.host, loaded.server.port):
+        sockets = listen(loaded.server.host, loaded.server.port)
+    if loaded.server.processes == 1:
+        from proxy.serving.alone import Alone
+
+        code = 0 if _run(Alone(orders).serve(loaded, sockets)) else FAILED
+    else:
+        from proxy.serving import many
+
+        code = many.serve(loaded, sockets, orders)
+    raise click.exceptions.Exit(code)
 
 
 @wheelgate.command(short_help="Validate the configuration, and ask every source.")
@@ -237,6 +249,13 @@ def run(arguments: list[str]) -> int:
 
 
 def _report(error: Exception) -> int:
+    sentence, code = _describe(error)
+    click.echo(f"wheelgate: {sentence}", err=True)
+    return code
+
+
+def _describe(error: Exception) -> tuple[str, int]:
+    """Give the sentence for what went wrong, and the exit code."""
     from proxy.cli_output import describe_problems
     from proxy.errors import ConfigurationInvalid, WheelgateError
     from proxy.telemetry.logs import scrub
@@ -254,8 +273,7 @@ def _report(error: Exception) -> int:
         case _:
             what = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
             sentence, code = f"something unforeseen: {what} (WHEELGATE_DEBUG=1 shows where)", FAILED
-    click.echo(f"wheelgate: {scrub(sentence)}", err=True)
-    return code
+    return scrub(sentence), code
 
 
 def _load(explicit: Path | None) -> tuple[Config, str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import select
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import TracebackType
@@ -53,6 +55,8 @@ class Line(msgspec.Struct, gc=False):
     client: str
     agent: str
     request_id: str = ""
+    worker: int | msgspec.UnsetType = msgspec.UNSET
+    """Which of many processes has answered."""
 
 
 class AccessLog:
@@ -63,6 +67,7 @@ class AccessLog:
         self._waiting: list[Noted] = []
         self._timer: asyncio.TimerHandle | None = None
         self._encoder = msgspec.json.Encoder()
+        self._worker: int | msgspec.UnsetType = structlog.contextvars.get_contextvars().get("worker", msgspec.UNSET)
         self.is_on = log.is_enabled_for(logging.INFO)
 
     async def __aenter__(self) -> Self:
@@ -92,17 +97,32 @@ class AccessLog:
         waiting, self._waiting = self._waiting, []
         if not waiting:
             return
-        lines = [_line(noted) for noted in waiting]
+        lines = [_line(noted, self._worker) for noted in waiting]
         if isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer):
-            sys.stderr.write(self._encoder.encode_lines(lines).decode())
-            sys.stderr.flush()
+            for batch in _batches([self._encoder.encode(line) for line in lines]):
+                sys.stderr.write(batch.decode())
+                sys.stderr.flush()
             return
         for line in lines:
-            fields = {key: value for key, value in msgspec.structs.asdict(line).items() if value != ""}
+            fields = {
+                key: value for key, value in msgspec.structs.asdict(line).items() if value not in {"", msgspec.UNSET}
+            }
             log.info(fields.pop("event"), **{key: fields[key] for key in fields if key not in {"timestamp", "level"}})
 
 
-def _line(noted: Noted) -> Line:
+def _batches(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Put lines together as far as a pipe takes them in one piece, so that no other process writes in between."""
+    batch = bytearray()
+    for line in lines:
+        if batch and len(batch) + len(line) + 1 > select.PIPE_BUF:
+            yield bytes(batch)
+            batch.clear()
+        batch += line + b"\n"
+    if batch:
+        yield bytes(batch)
+
+
+def _line(noted: Noted, worker: int | msgspec.UnsetType) -> Line:
     return Line(
         timestamp=f"{_second(int(noted.at))}.{int(noted.at % 1 * 1_000_000):06d}Z",
         level="info",
@@ -115,6 +135,7 @@ def _line(noted: Noted) -> Line:
         client=noted.client,
         agent=_scrubbed(noted.agent[:AGENT]),
         request_id=noted.request_id,
+        worker=worker,
     )
 
 

@@ -1,10 +1,15 @@
-"""What an operator counts, in the words of Prometheus."""
+"""What an operator counts, in the words of Prometheus.
+
+Where many processes serve, the library counts in mapped files in one folder, and each of them tells the sums.
+"""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 20.0)
 
@@ -49,7 +54,11 @@ class Metrics:
             "wheelgate_received_bytes", "Bytes of files received, by source.", ["source"], registry=registry
         )
         self.downloads = Gauge(
-            "wheelgate_downloads_in_flight", "Files being fetched, by source.", ["source"], registry=registry
+            "wheelgate_downloads_in_flight",
+            "Files being fetched, by source.",
+            ["source"],
+            registry=registry,
+            multiprocess_mode="livesum",
         )
 
         self.rules_stale = Gauge(
@@ -57,6 +66,7 @@ class Metrics:
             "1 where the rules that were last written, or their database, cannot be used; by feed.",
             ["feed"],
             registry=registry,
+            multiprocess_mode="livemax",
         )
         self.refused = Counter(
             "wheelgate_refused", "Requests that a rule refused, by feed and rule.", ["feed", "rule"], registry=registry
@@ -92,5 +102,10 @@ class Metrics:
                 self.sent.labels(route).inc(sent)
 
     def render(self) -> bytes:
-        """Give all of it in Prometheus' text format."""
-        return generate_latest(self._registry)
+        """Give all of it in Prometheus' text format; that of all processes, where there are many."""
+        folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
+        if folder is None:
+            return generate_latest(self._registry)
+        sums = CollectorRegistry()
+        MultiProcessCollector(sums, folder)  # type: ignore[no-untyped-call]
+        return generate_latest(sums)

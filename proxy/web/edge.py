@@ -37,11 +37,12 @@ def is_supported() -> bool:
 class Connection(RequestHandler):
     """One client's connection."""
 
-    __slots__ = ("_access", "_client", "_is_between", "_shelf")
+    __slots__ = ("_access", "_client", "_is_between", "_server", "_shelf")
 
     def __init__(self, manager: Server, *, loop: asyncio.AbstractEventLoop, **settings: object) -> None:
         """Serve the finished answers of `manager`'s shelf."""
         super().__init__(manager, loop=loop, **settings)  # type: ignore[arg-type]
+        self._server = manager
         self._shelf = manager.shelf
         self._access = manager.access
         self._client = ""
@@ -74,6 +75,7 @@ class Connection(RequestHandler):
             or self._close
             or self._paused
             or self._upgraded
+            or self._server.is_draining
         )
 
     def _understand(self, data: bytes, end: int) -> Wish | None:
@@ -124,10 +126,19 @@ class Server(web.Server):
         keepalive_timeout: float,
     ) -> None:
         """Answer with `handler` what the shelf does not have."""
-        super().__init__(handler, access_log=None, keepalive_timeout=keepalive_timeout)
+        super().__init__(self._handle, access_log=None, keepalive_timeout=keepalive_timeout)
         self.shelf = shelf
         self.access = access
+        self.is_draining = False
+        """Whether each answer from now on is the last on its connection."""
+        self._handler = handler
         self._has_shortcut = is_supported()
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        response = await self._handler(request)
+        if self.is_draining:
+            response.force_close()
+        return response
 
     def __call__(self) -> RequestHandler:
         """Make the protocol of a new connection."""

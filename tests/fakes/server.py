@@ -18,8 +18,9 @@ from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from proxy.assembly import KEEP_ALIVE, Machine, Readiness, build
+from proxy.assembly import Machine, Readiness, build
 from proxy.config.loading import validate
+from proxy.serving.generation import KEEP_ALIVE
 from proxy.web.edge import Server
 
 JSON = "application/vnd.pypi.simple.v1+json"
