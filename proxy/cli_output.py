@@ -18,11 +18,13 @@ from proxy.config.values import is_loopback
 from proxy.doctor import Report, Row
 from proxy.errors import ConfigurationInvalid
 from proxy.explanation import Explained, Explanation
+from proxy.feed.rehearsal import Rehearsal
 
 _EVERYWHERE = {"0.0.0.0", "::", ""}  # noqa: S104 - recognised here, not listened at
 _IN_A_PIPE = 1000
 """Columns where there is no terminal: a row stays one line, so that grep finds it whole."""
 _UNKNOWN = "[dim]-[/]"
+_STATES = ("hidden", "absent", "unknown", "partly", "served")
 _AGES = ((86400.0, "d"), (3600.0, "h"), (60.0, "min"))
 
 
@@ -103,6 +105,22 @@ def print_explanation(explanation: Explanation, out: TextIO) -> None:
     for file in explanation.files:
         files.add_row(*_file_cells(file))
     console.print(files)
+
+
+def print_rehearsal(rehearsal: Rehearsal, out: TextIO) -> None:
+    """Print what becomes of each requirement: what is hidden first, then one line on the rest."""
+    console = _console(out)
+    good = [finding for finding in rehearsal.findings if finding.state == "served"]
+    for finding in sorted(rehearsal.findings, key=lambda one: _STATES.index(one.state)):
+        if finding.state == "served":
+            continue
+        colour = "yellow" if finding.state == "partly" else "red"
+        _say(console, f"[{colour}]{finding.state}[/] {escape(finding.requirement)} ({escape(finding.where)})")
+        _say(console, f"  {escape(finding.said)}")
+        if finding.state == "hidden" and finding.hidden and finding.hidden[0].remedy:
+            _say(console, f"  → {escape(finding.hidden[0].remedy)}")
+    number = len(rehearsal.findings)
+    _say(console, f"{len(good)} of {number} requirements are served in full by feed {escape(rehearsal.feed)}")
 
 
 def _console(out: TextIO) -> Console:
