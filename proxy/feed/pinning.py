@@ -30,7 +30,11 @@ class Pinning:
         self._alarm = alarm
         self._clock = clock
         self._sure: set[tuple[str, str, str, str]] = set()
-        self._version = -1
+        self._version = 0
+
+    async def open(self) -> None:
+        """Take note of how the ledger is now."""
+        self._version = await self._pins.version()
 
     async def of(self, merged: Merged) -> dict[tuple[str, str], Pin]:
         """Give what was served of a project, by source and file name; raise the alarm where other bytes are listed."""
@@ -64,7 +68,7 @@ class Pinning:
     async def changed(self) -> bool:
         """Say whether pins were changed since the last time: accepted or imported, by whatever process."""
         version, self._version = self._version, await self._pins.version()
-        if version in {-1, self._version}:
+        if version == self._version:
             return False
         self._sure.clear()
         return True

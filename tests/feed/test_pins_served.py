@@ -1,0 +1,168 @@
+"""A file is held to the bytes that were first served under its name."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from proxy import cli
+from tests.fakes.index import FakeIndex
+from tests.fakes.server import LocalServer, folder, settings, simple
+from tests.fakes.wheels import build_wheel
+
+FILE = "foo-1.0-py3-none-any.whl"
+ROUTES = (f"/files/foo/{FILE}", f"/files/foo/{FILE}.metadata")
+
+
+@pytest.fixture
+async def upstream() -> AsyncIterator[FakeIndex]:
+    async with FakeIndex() as index:
+        index.has(FILE, metadata=True)
+        yield index
+
+
+@pytest.fixture
+async def stack() -> AsyncIterator[AsyncExitStack]:
+    async with AsyncExitStack() as opened:
+        yield opened
+
+
+async def start(stack: AsyncExitStack, cache: Path, sources: dict[str, dict[str, Any]]) -> LocalServer:
+    return await stack.enter_async_context(LocalServer(settings(cache, sources)))
+
+
+async def served(server: LocalServer) -> None:
+    # The second time it comes from here, and only after it was written down.
+    for _ in range(2):
+        assert (await server.get(f"/files/foo/{FILE}")).status == 200
+
+
+def changed(index: FakeIndex, **said: Any) -> None:
+    index.has(FILE, content=build_wheel("foo", "1.0", requires=["evil"]), metadata=True, **said)
+
+
+async def test_changed_bytes_under_the_same_name_are_refused_everywhere_and_raise_the_alarm(
+    stack: AsyncExitStack, cache_directory: Path, upstream: FakeIndex, capfd: pytest.CaptureFixture[str]
+) -> None:
+    server = await start(stack, cache_directory, {"public": simple(upstream.url)})
+    await served(server)
+    before = upstream.files[FILE].sha256
+
+    changed(upstream)
+
+    page = (await server.page("/simple/foo/")).json()
+    assert page["files"] == []
+    assert "1 by pins" in page["_reason"]
+    for route in ROUTES:
+        reply = await server.get(route)
+        assert reply.status == 403
+        assert reply.headers["Wheelgate-Reason"].startswith("pins: ")
+        assert before in reply.headers["Wheelgate-Reason"]
+    (file,) = (await server.get("/explain/foo")).json()["files"]
+    assert (file["served"], file["rule"]) == (False, "pins")
+    assert 'wheelgate_pin_alarms_total{source="public"} 1.0' in (await server.get("/metrics")).text
+    assert "bytes changed under a file's name" in "".join(capfd.readouterr())
+
+
+async def test_a_pin_outlives_the_server(stack: AsyncExitStack, cache_directory: Path, upstream: FakeIndex) -> None:
+    async with LocalServer(settings(cache_directory, {"public": simple(upstream.url)})) as server:
+        await served(server)
+    changed(upstream)
+
+    again = await start(stack, cache_directory, {"public": simple(upstream.url)})
+
+    assert (await again.get(f"/files/foo/{FILE}")).status == 403
+
+
+async def test_each_source_has_pins_of_its_own(
+    stack: AsyncExitStack, cache_directory: Path, upstream: FakeIndex
+) -> None:
+    async with LocalServer(settings(cache_directory, {"public": simple(upstream.url)})) as server:
+        await served(server)
+    changed(upstream)
+
+    other = await start(stack, cache_directory, {"mirror": simple(upstream.url)})
+
+    assert (await other.get(f"/files/foo/{FILE}")).status == 200
+
+
+async def test_an_upstream_without_digests_is_held_to_the_bytes_themselves(
+    stack: AsyncExitStack, cache_directory: Path, upstream: FakeIndex
+) -> None:
+    """What was served before goes on being served; other bytes never reach a client."""
+    upstream.has(FILE, hashes=())
+    server = await start(stack, cache_directory, {"public": simple(upstream.url)})
+    await served(server)
+    first = (await server.get(f"/files/foo/{FILE}")).body
+    changed(upstream, hashes=())
+
+    assert (await server.get(f"/files/foo/{FILE}")).body == first
+    listed = (await server.page("/simple/foo/")).file(FILE)
+    assert listed["hashes"]["sha256"]
+
+
+@pytest.mark.parametrize("is_replaceable", [True, False])
+async def test_private_files_may_be_replaced_unless_it_is_said_that_they_may_not(
+    stack: AsyncExitStack, cache_directory: Path, tmp_path: Path, is_replaceable: bool
+) -> None:
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    (shelf / FILE).write_bytes(build_wheel("foo", "1.0"))
+    server = await start(stack, cache_directory, {"shelf": folder(shelf, replaceable=is_replaceable)})
+    await served(server)
+
+    (shelf / FILE).write_bytes(build_wheel("foo", "1.0", requires=["bar"]))
+
+    reply = await server.get(f"/files/foo/{FILE}")
+    assert reply.status == (200 if is_replaceable else 403)
+
+
+async def test_what_changed_is_shown_and_accepted_and_goes_from_one_server_to_another(
+    cache_directory: Path, upstream: FakeIndex, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, other = tmp_path / "wheelgate.toml", tmp_path / "other.toml"
+    text = (
+        'cache.directory = "{}"\nfeeds.default.sources = ["public"]\n'
+        'sources.public = {{ kind = "simple", url = "{}" }}\n'
+    )
+    file.write_text(text.format(cache_directory, upstream.url))
+    other.write_text(text.format(tmp_path / "elsewhere", upstream.url))
+
+    async def run(*arguments: str) -> tuple[int, str]:
+        code = await asyncio.to_thread(cli.run, ["pins", *arguments])
+        captured = capsys.readouterr()
+        return code, captured.out + captured.err
+
+    async with LocalServer(settings(cache_directory, {"public": simple(upstream.url)})) as server:
+        await served(server)
+        old = upstream.files[FILE].sha256
+        assert (await run("accept", "Foo", FILE, "--config", str(file)))[0] == 1
+        exported = tmp_path / "pins.jsonl"
+        assert (await run("export", str(exported), "--config", str(file)))[0] == 0
+        changed(upstream)
+        assert (await server.get(f"/files/foo/{FILE}")).status == 403
+        new = upstream.files[FILE].sha256
+
+        code, shown = await run("show", "foo", "--config", str(file))
+        assert code == 0
+        assert old in shown
+        assert f"CHANGED: its source has {new} now" in shown
+        (pin,) = json.loads((await run("show", "--json", "--config", str(file)))[1])
+        assert (pin["sha256"], pin["found"]) == (old, new)
+        assert (await run("accept", "Foo", FILE, "--config", str(file)))[0] == 0
+        await server.machine.rulebook.look()
+        assert (await server.get(f"/files/foo/{FILE}")).status == 200
+
+    assert (await run("import", str(exported), "--config", str(other)))[0] == 0
+    code, told = await run("import", str(exported), "--config", str(file))
+    assert code == 1
+    assert f"here {new}, there {old}" in told
+    assert (await run("import", str(file), "--config", str(other)))[0] == 1
+    async with LocalServer(settings(tmp_path / "elsewhere", {"public": simple(upstream.url)})) as server:
+        assert (await server.get(f"/files/foo/{FILE}")).status == 403
