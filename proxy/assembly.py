@@ -44,6 +44,7 @@ from proxy.sources.session import Session
 from proxy.store.artifacts import Artifacts
 from proxy.store.download import Downloads
 from proxy.store.index import Index
+from proxy.store.neighbours import Neighbours
 from proxy.store.pins import Pins
 from proxy.tasks import Background
 from proxy.telemetry.access import AccessLog
@@ -103,7 +104,16 @@ async def build(
         downloads = Downloads(artifacts, background)
         session = await stack.enter_async_context(Session(observe=metrics.observe_upstream, clock=clock))
         places = await stack.enter_async_context(Places(config, session, background))
-        mirrors = Mirrors(config, places, index=index, artifacts=artifacts, background=background, clock=clock)
+        neighbours = await stack.enter_async_context(Neighbours(directory))
+        mirrors = Mirrors(
+            config,
+            places,
+            index=index,
+            artifacts=artifacts,
+            background=background,
+            neighbours=neighbours,
+            clock=clock,
+        )
         pins = await stack.enter_async_context(Pins(config.cache.ledger))
         pinning = Pinning(pins, _pinned(config), alarm=metrics.count_pin_alarm, clock=clock)
         knowledge = Knowledge(Licenses(index, background, clock=clock), pinning)

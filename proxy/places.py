@@ -38,6 +38,7 @@ from proxy.sources.session import Session, Upstream
 from proxy.sources.simple_index import SimpleIndex
 from proxy.store.artifacts import Artifacts
 from proxy.store.index import Index
+from proxy.store.neighbours import Neighbours
 from proxy.tasks import Background
 
 log = structlog.get_logger(__name__)
@@ -144,7 +145,7 @@ class Places:
 class Mirrors:
     """Builds a mirror for each source."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part it works with
         self,
         config: Config,
         places: Places,
@@ -152,6 +153,7 @@ class Mirrors:
         index: Index,
         artifacts: Artifacts,
         background: Background,
+        neighbours: Neighbours,
         clock: Callable[[], float],
     ) -> None:
         """Mirror the sources of `places`."""
@@ -160,6 +162,7 @@ class Mirrors:
         self._index = index
         self._artifacts = artifacts
         self._background = background
+        self._neighbours = neighbours
         self._clock = clock
         self._mirrors: dict[str, Mirror] = {}
 
@@ -193,6 +196,7 @@ class Mirrors:
                 inspector=inspector,
                 background=self._background,
                 clock=self._clock,
+                neighbours=self._neighbours,
             )
         return ListedMirror(
             source,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from proxy.rules.freshness import Verdict, judge, judge_absence
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import Opener, PagedSource, Unchanged
 from proxy.store.index import Index
+from proxy.store.neighbours import Neighbours
 from proxy.tasks import Background, Flights
 
 log = structlog.get_logger(__name__)
@@ -43,7 +45,7 @@ class PagedMirror:
 
     private = False
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part it works with
         self,
         source: PagedSource,
         setting: Setting,
@@ -52,6 +54,7 @@ class PagedMirror:
         inspector: Inspector,
         background: Background,
         clock: Clock,
+        neighbours: Neighbours | None = None,
     ) -> None:
         """Mirror `source`; opens nothing."""
         self.name = source.name
@@ -65,6 +68,7 @@ class PagedMirror:
         self._inspector = inspector
         self._clock = clock
         self._background = background
+        self._neighbours = neighbours or Neighbours(None)
         self._flights: Flights[NormalizedName, Record] = Flights(background)
         self._outage = Outage(source.name, clock)
         self._prefix = f"page:{source.name}:{hashlib.sha256(setting.place.encode()).hexdigest()[:16]}:"
@@ -73,6 +77,7 @@ class PagedMirror:
 
     async def get(self, project: NormalizedName) -> Known:
         """Give what the source says of `project`. Raises: SourceError where nobody knows."""
+        number = self._neighbours.number(self._prefix + project)
         record = await self._recall(project)
         if record is not None:
             match self._judge(record):
@@ -80,24 +85,26 @@ class PagedMirror:
                     return await self._known(record, self._good_until(record))
                 case Verdict.STALE:
                     if not self._outage.leave_alone:
-                        self._flights.launch(project, lambda: self._ask(project, record))
+                        self._flights.launch(project, lambda: self._ask(project, record, number))
                     return await self._known(record, self._clock() + SOON)
                 case Verdict.RESCUE:
-                    return await self._rescue(project, record)
+                    return await self._rescue(project, record, number)
                 case Verdict.DEAD:
                     pass
         if self.offline:
             raise self._off.refusal(f"nothing is remembered of {project}")
         self._inspector.prepare(project)
-        flight = self._flights.join(project, lambda: self._ask(project, record))
+        flight = self._flights.join(project, lambda: self._ask(project, record, number))
         found = await within(LONGEST_WAIT, self.name, flight)
         return await self._known(found, self._good_until(found))
 
     async def refresh(self, project: NormalizedName) -> None:
         """Ask the source for `project` now, however new what it said last is. Raises: SourceError."""
+        number = self._neighbours.number(self._prefix + project)
         record = await self._recall(project)
         if not self.offline:
-            await within(LONGEST_WAIT, self.name, self._flights.join(project, lambda: self._ask(project, record)))
+            flight = self._flights.join(project, lambda: self._ask(project, record, number))
+            await within(LONGEST_WAIT, self.name, flight)
 
     async def recall(self, project: NormalizedName) -> Known | None:
         """Give what is remembered, of whatever age, asking nobody."""
@@ -134,12 +141,12 @@ class PagedMirror:
         page, complete = await self._inspector.complete(record.page)
         return Known(page, record.asked_at, good_until if complete else min(good_until, self._clock() + SOON))
 
-    async def _rescue(self, project: NormalizedName, record: Record) -> Known:
+    async def _rescue(self, project: NormalizedName, record: Record, number: int) -> Known:
         """Ask first; give the remembered page where the source cannot be asked, or not soon enough."""
         error = self._outage.error
         if error is None or not self._outage.leave_alone:
             try:
-                flight = self._flights.join(project, lambda: self._ask(project, record))
+                flight = self._flights.join(project, lambda: self._ask(project, record, number))
                 answer = await within(PATIENCE if error is None else PROBE, self.name, flight)
             except SourceError as reason:
                 error = reason
@@ -149,12 +156,34 @@ class PagedMirror:
         known = await self._known(record, self._clock() + SOON)
         return replace(known, rescued_from=error)
 
-    async def _ask(self, project: NormalizedName, record: Record | None) -> Record:
-        """Ask the source, and remember what it says."""
+    async def _ask(self, project: NormalizedName, record: Record | None, number: int) -> Record:
+        """Ask the source, and remember what it says; one process of this machine does so for all.
+
+        `number`: what the neighbours told before `record` was looked up.
+        """
         newest = self._memory.get(project)
         if newest is not None and newest is not record and self._judge(newest) is Verdict.FRESH:
             # Another flight landed between the look that found `record` and the start of this one.
             return newest
+        key = self._prefix + project
+        async with AsyncExitStack() as held:
+            await held.enter_async_context(self._neighbours.hold(key))
+            if self._neighbours.number(key) != number:
+                told = await self._newer(project, record)
+                if told is not None:
+                    return told
+            found = await self._ask_source(project, record)
+            # Nobody here waits for the disk: what is lost with the process is asked again.
+            self._background.start(self._store(key, found, held.pop_all()), name=f"keep {project}")
+            return found
+
+    async def _store(self, key: str, found: Record, held: AsyncExitStack) -> None:
+        async with held:
+            lifetime = self.windows.absent if found.page is None else max(self.windows.rescue, self.windows.stale)
+            await self._index.put(key, _encode(found), expire=max(lifetime, 1.0))
+            self._neighbours.tell(key)
+
+    async def _ask_source(self, project: NormalizedName, record: Record | None) -> Record:
         validator = record.validator if record is not None and record.page is not None else None
         try:
             answer = await self._source.ask(project, validator)
@@ -172,11 +201,6 @@ class PagedMirror:
         else:
             found = Record(now, answer.validator, answer.page)
         self._keep(project, found)
-        lifetime = self.windows.absent if found.page is None else max(self.windows.rescue, self.windows.stale)
-        # Nobody waits for the disk: what is lost with the process is asked again.
-        self._background.start(
-            self._index.put(self._prefix + project, _encode(found), expire=max(lifetime, 1.0)), name=f"keep {project}"
-        )
         return found
 
     async def _recall(self, project: NormalizedName) -> Record | None:
@@ -188,15 +212,19 @@ class PagedMirror:
         if record is not None and self._judge(record) is Verdict.FRESH:
             self._memory.move_to_end(project)
             return record
+        return await self._newer(project, record) or record
+
+    async def _newer(self, project: NormalizedName, record: Record | None) -> Record | None:
+        """Give what the index has, where that is newer than `record`."""
         raw = await self._index.get(self._prefix + project)
         if raw is None:
-            return record
+            return None
         try:
             stored = _decoder.decode(raw)
         except msgspec.DecodeError:
-            return record
+            return None
         if record is not None and stored.asked_at <= record.asked_at:
-            return record
+            return None
         self._keep(project, stored)
         return stored
 
