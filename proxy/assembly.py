@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,8 +34,11 @@ from proxy.feed.knowledge import Knowledge
 from proxy.feed.licenses import Licenses
 from proxy.feed.listing import Lists
 from proxy.feed.pinning import Pinning
+from proxy.feed.rehearsal import Rehearsal
+from proxy.feed.rehearsal import rehearse as rehearse_requirements
 from proxy.feed.sidecars import Sidecars
 from proxy.places import Mirrors, Places
+from proxy.requirements import Wanted
 from proxy.rulebook import Rulebook
 from proxy.rules.ownership import Ownership
 from proxy.rules.policy import Policy
@@ -116,6 +119,7 @@ async def build(
         )
         pins = await stack.enter_async_context(Pins(config.cache.ledger))
         pinning = Pinning(pins, _pinned(config), alarm=metrics.count_pin_alarm, clock=clock)
+        await pinning.open()
         knowledge = Knowledge(Licenses(index, background, clock=clock), pinning)
         rulebook = Rulebook(config, file=file, metrics=metrics)
         await rulebook.open()
@@ -170,6 +174,12 @@ async def explain(config: Config, requirement: str, feed: str) -> Explanation:
         raise AssertionError("the command line has checked the name")
     async with build(config) as machine:
         return await explain_project(machine.feeds[feed], project, wanted)
+
+
+async def rehearse(config: Config, wanted: Sequence[Wanted], feed: str) -> Rehearsal:
+    """Say what the rules of a feed would do to a list of requirements."""
+    async with build(config) as machine:
+        return await rehearse_requirements(machine.feeds[feed], wanted)
 
 
 async def _absorb(metrics: Metrics, shelf: Shelf) -> None:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from proxy.cli_rules import check_rules, pins
+
 if TYPE_CHECKING:
     from proxy.config import Config
 
@@ -218,6 +220,10 @@ def explain(*, requirement: str, feed: str, config: Path | None, as_json: bool) 
     else:
         cli_output.print_explanation(explanation, sys.stdout)
     raise click.exceptions.Exit(0 if explanation.is_known else FAILED)
+
+
+wheelgate.add_command(check_rules)
+wheelgate.add_command(pins)
 
 
 def main() -> None:
