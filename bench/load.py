@@ -21,6 +21,8 @@ from bench.machine import HOST, Running
 
 LONGEST = 120.0
 """Seconds after which reading is given up."""
+_REST = 0.02
+"""CPU seconds of a second in which a server does nothing."""
 _HEAD = 1 << 16
 _PIECE = 1 << 20
 _UNITS = {"us": 1e-3, "ms": 1.0, "s": 1e3, "m": 6e4}
@@ -274,6 +276,17 @@ def _skip(connection: socket.socket) -> None:
     left = (int(length[1]) if length and b" 304 " not in head[:14] else 0) - len(body)
     while left > 0:
         left -= len(connection.recv(_PIECE)) or left
+
+
+def rest(server: Running, *, longest: float = LONGEST) -> bool:
+    """Wait until a server has nothing to do any more; say whether it came to rest."""
+    deadline, used = time.monotonic() + longest, -1.0
+    while server.cpu_seconds() - used > _REST:
+        if time.monotonic() > deadline:
+            return False
+        used = server.cpu_seconds()
+        time.sleep(1.0)
+    return True
 
 
 def slowest(reads: Sequence[Read]) -> float:

@@ -25,6 +25,8 @@ def container(stage: Stage) -> list[Finding]:
         load.get(ours.server.port, f"/simple/{_CHOSEN}/", asking)
         first = time.monotonic() - started
         entry = _settled(ours)
+        at_rest = load.rest(ours.server, longest=_LONGEST)
+        note = "" if at_rest else f"not at rest after {_LONGEST:.0f} s: reads on behind"
         contenders = {OURS: (ours, f"simple/{_CHOSEN}/", f"files/{_CHOSEN}/{entry['filename']}.metadata")}
         limit = stage.warm().get(LIMIT)
         if limit is not None:
@@ -41,13 +43,16 @@ def container(stage: Stage) -> list[Finding]:
         rounds = stage.options.rounds
         pages = interleaved(rounds, {name: lambda name=name: page(name) for name in contenders})  # type: ignore[misc]
         found = [
-            Finding("page, JSON, gzip", ratio(pages), Goal(0.75, 1.0, "of nginx-cache"), pages, UNIT),
+            Finding("page, JSON, gzip", ratio(pages), Goal(0.75, 1.0, "of nginx-cache"), pages, UNIT, note),
             Finding("first page of a new server", first * 1e3, values={OURS: first * 1e3}, unit="ms"),
         ]
         if "core-metadata" not in entry:
             return [*found, Finding("core metadata", None, note="not advertised")]
         sidecars = interleaved(rounds, {name: lambda name=name: sidecar(name) for name in contenders})  # type: ignore[misc]
-        return [*found, Finding("core metadata", ratio(sidecars), Goal(0.5, 1.0, "of nginx-cache"), sidecars, UNIT)]
+        return [
+            *found,
+            Finding("core metadata", ratio(sidecars), Goal(0.5, 1.0, "of nginx-cache"), sidecars, UNIT, note),
+        ]
 
 
 def _settled(ours: Contender) -> dict[str, object]:

@@ -13,6 +13,7 @@ from bench.load import Read, slowest
 from bench.model import OURS, Finding, Goal, interleaved, ratio
 from bench.stage import FAILURES, STATIC, Contender, Stage
 from bench.tools import say
+from bench.upstream.contents import HTML
 
 CAPPED = "l30_r100"
 """The upstream answers after 30 ms, and gives each connection 100 MB/s."""
@@ -136,7 +137,7 @@ def _contenders(stage: Stage, profile: str) -> Iterator[list[Contender]]:
 def _learn(contender: Contender, path: str) -> None:
     """Ask for the page of a file, as every client does before; nginx over files may have none."""
     if contender.name != STATIC:
-        load.get(contender.server.port, contender.path(f"simple/{path.split('/')[1]}/"))
+        load.get(contender.server.port, contender.path(f"simple/{path.split('/')[1]}/"), {"Accept": HTML})
 
 
 def _has(contender: Contender, path: str) -> bool:

@@ -17,6 +17,8 @@ HTML = "text/html"
 SMALL, LARGE = 23, 4000
 """Files on a small page, which is some 7 kB of HTML, and on a large one."""
 SMALL_FILE = 10_000
+KNOWN = ("small-0", "large-0", "file-64000-0", "file-50000000-0", "file-200000000-0", "file-500000000-0")
+"""The projects on the project list."""
 BLOCK = 8 << 20
 TAIL = 64
 _LEVEL = 6

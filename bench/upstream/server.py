@@ -14,7 +14,7 @@ from typing import cast
 from urllib.parse import parse_qs, unquote, urlsplit
 
 from bench.upstream import container
-from bench.upstream.contents import BLOCK, HTML, JSON, Body, Contents
+from bench.upstream.contents import BLOCK, HTML, JSON, KNOWN, Body, Contents
 
 _RANGE = re.compile(r"bytes=(\d*)-(\d*)")
 _PIECE = 1 << 18
@@ -136,6 +136,8 @@ class Connection(asyncio.Protocol):
         if profile.latency:
             await asyncio.sleep(profile.latency)
         match rest:
+            case ["simple"]:
+                await self._names(question)
             case ["simple", project]:
                 await self._page(question, profile, project)
             case ["files", project, filename] if filename.endswith(".metadata") and profile.with_metadata:
@@ -147,6 +149,12 @@ class Connection(asyncio.Protocol):
                 await self._container(question, parse_qs(url.query), "/".join(name))
             case _:
                 await self._send(question, 404, b"", {})
+
+    async def _names(self, question: Question) -> None:
+        """Give the few projects that warm rows ask for: some servers believe in no others."""
+        anchors = "".join(f'<a href="{name}/">{name}</a><br>' for name in KNOWN)
+        page = f"<!DOCTYPE html><html><body>{anchors}</body></html>"
+        await self._send(question, 200, page.encode(), {"Content-Type": HTML})
 
     async def _page(self, question: Question, profile: Profile, project: str) -> None:
         media_type = JSON if "json" in question.headers.get("accept", "") else HTML
