@@ -205,6 +205,7 @@ class Mirrors:
             inspector=inspector,
             background=self._background,
             clock=self._clock,
+            neighbours=self._neighbours,
         )
 
     def _find(self, digest: str) -> Path | None:

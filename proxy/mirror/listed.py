@@ -18,6 +18,7 @@ from proxy.rules.freshness import Verdict, judge
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import ListedSource, Listing, Opener
 from proxy.store.index import Index
+from proxy.store.neighbours import Neighbours
 from proxy.tasks import Background, Flights
 
 log = structlog.get_logger(__name__)
@@ -26,6 +27,8 @@ RELIST = 30.0
 """Seconds after which looks at single projects no longer put off the next whole listing."""
 LOOKS = 10_000
 """How many looks at single projects are remembered between two listings."""
+CHEAP = 0.01
+"""Seconds up to which a look that finds nothing new is not worth telling the other processes of this machine."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
@@ -36,8 +39,16 @@ class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):
     projects: dict[NormalizedName, tuple[File, ...]]
 
 
+class LookRecord(msgspec.Struct, frozen=True, array_like=True, gc=False):
+    """A look at one project as the index keeps it."""
+
+    at: float
+    files: tuple[File, ...]
+
+
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(Record)
+_look_decoder = msgspec.msgpack.Decoder(LookRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +68,7 @@ class ListedMirror:
 
     private = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a part it works with
         self,
         source: ListedSource,
         setting: Setting,
@@ -66,6 +77,7 @@ class ListedMirror:
         inspector: Inspector,
         background: Background,
         clock: Clock,
+        neighbours: Neighbours | None = None,
     ) -> None:
         """Mirror `source`; opens nothing."""
         self.name = source.name
@@ -79,14 +91,16 @@ class ListedMirror:
         self._inspector = inspector
         self._background = background
         self._clock = clock
+        self._neighbours = neighbours or Neighbours(None)
         self._listings: Flights[str, _Dated] = Flights(background)
         self._looks: Flights[NormalizedName, _Look] = Flights(background)
         self._outage = Outage(source.name, clock)
         self._key = f"listing:{source.name}:{hashlib.sha256(setting.place.encode()).hexdigest()[:16]}"
         self._dated: _Dated | None = None
-        self._recalled = False
+        self._recalled: int | None = None
         self._recalling = asyncio.Lock()
         self._looked: dict[NormalizedName, _Look] = {}
+        self._heard: dict[NormalizedName, int] = {}
         self._pages: dict[NormalizedName, tuple[tuple[File, ...], Page]] = {}
 
     async def get(self, project: NormalizedName) -> Known:
@@ -155,29 +169,71 @@ class ListedMirror:
         return replace(known, rescued_from=error)
 
     async def _look(self, project: NormalizedName) -> _Look:
-        """Ask the source for one project: by a look where that is possible, else by a listing."""
-        known = self._dated
-        at = self._clock()
-        try:
-            files = await self._source.look(project, known.listing if known else None)
-        except SourceError as error:
-            self._outage.note(error)
-            raise
-        if files is None:
-            dated = await self._listings.join("list", self._list)
-            return _Look(self._page(project, dated.listing.projects.get(project, ())), dated.at)
-        self._outage.clear()
-        if known is None or at - known.at > max(RELIST, self.windows.fresh):
-            self._listings.launch("list", self._list)
-        look = _Look(self._page(project, files), at)
+        """Ask the source for one project, one process for all: by a look where that is possible, else by a listing."""
+        before = self._looked.get(project)
+        async with self._neighbours.hold(f"{self._key}:{project}"):
+            await self._hear(project)
+            told = self._looked.get(project)
+            if told is not None and told is not before:
+                return told
+            known = self._dated
+            at = self._clock()
+            try:
+                files = await self._source.look(project, known.listing if known else None)
+            except SourceError as error:
+                self._outage.note(error)
+                raise
+            if files is None:
+                dated = await self._listings.join("list", self._list)
+                return _Look(self._page(project, dated.listing.projects.get(project, ())), dated.at)
+            self._outage.clear()
+            if known is None or at - known.at > max(RELIST, self.windows.fresh):
+                self._listings.launch("list", self._list)
+            last = await self._last(project)
+            look = _Look(self._page(project, files), at)
+            self._keep(project, look)
+            is_new = last is None or last.page is not look.page
+            if is_new or self._clock() - at > CHEAP:
+                await self._tell(project, LookRecord(at, files))
+            if is_new:
+                self._neighbours.ring()
+            return look
+
+    def _keep(self, project: NormalizedName, look: _Look) -> None:
         if len(self._looked) >= LOOKS:
             self._looked.pop(next(iter(self._looked)))
         self._looked[project] = look
-        return look
+
+    async def _tell(self, project: NormalizedName, record: LookRecord) -> None:
+        """Let the other processes know what a look has shown."""
+        key = f"{self._key}:{project}"
+        await self._index.put(key, _encode(record), expire=max(self.windows.fresh, 60.0))
+        self._heard[project] = self._neighbours.tell(key)
+
+    async def _hear(self, project: NormalizedName) -> None:
+        """Take over the look of another process, where there is one since the last time."""
+        key = f"{self._key}:{project}"
+        number = self._neighbours.number(key)
+        if self._heard.get(project, 0) == number:
+            return
+        if len(self._heard) >= LOOKS:
+            self._heard.pop(next(iter(self._heard)))
+        self._heard[project] = number
+        raw = await self._index.get(key)
+        if raw is None:
+            return
+        try:
+            record = _look_decoder.decode(raw)
+        except msgspec.DecodeError:
+            return
+        look = self._looked.get(project)
+        if look is None or record.at > look.at:
+            self._keep(project, _Look(self._page(project, record.files), record.at))
 
     async def _last(self, project: NormalizedName) -> _Look | None:
         """Give the newest that is remembered of a project."""
         await self._recall_listing()
+        await self._hear(project)
         look = self._looked.get(project)
         dated = self._dated
         if dated is None or (look is not None and look.at >= dated.at):
@@ -202,38 +258,56 @@ class ListedMirror:
             return dated.listing
 
     async def _list(self) -> _Dated:
-        """Ask the source for all its files, and remember them."""
+        """Ask the source for all its files, one process for all, and remember them."""
         known = self._dated
-        at = self._clock()
-        try:
-            listing = await self._source.list(known.listing if known else None)
-        except SourceError as error:
-            self._outage.note(error)
-            raise
-        self._outage.clear()
-        dated = _Dated(listing, at)
-        self._dated = dated
-        self._looked = {name: look for name, look in self._looked.items() if look.at > at}
-        if known is None or listing is not known.listing or at - known.at > self.windows.rescue / 100:
-            self._pages = {name: kept for name, kept in self._pages.items() if listing.projects.get(name) is kept[0]}
-            record = Record(at, listing.token, dict(listing.projects))
-            raw = await asyncio.to_thread(_encode, record)
-            await self._index.put(self._key, raw, expire=max(self.windows.rescue, 1.0))
-        return dated
+        async with self._neighbours.hold(self._key):
+            await self._recall_listing()
+            told = self._dated
+            if told is not None and known is not None and told.at > known.at:
+                return told
+            if told is not None and known is None and judge(self._clock() - told.at, self.windows) is Verdict.FRESH:
+                return told
+            known = told
+            at = self._clock()
+            try:
+                listing = await self._source.list(known.listing if known else None)
+            except SourceError as error:
+                self._outage.note(error)
+                raise
+            self._outage.clear()
+            dated = _Dated(listing, at)
+            self._dated = dated
+            self._looked = {name: look for name, look in self._looked.items() if look.at > at}
+            is_new = known is None or listing is not known.listing
+            if known is None or is_new or at - known.at > self.windows.rescue / 100:
+                self._pages = {
+                    name: kept for name, kept in self._pages.items() if listing.projects.get(name) is kept[0]
+                }
+                raw = await asyncio.to_thread(_encode, Record(at, listing.token, dict(listing.projects)))
+                await self._index.put(self._key, raw, expire=max(self.windows.rescue, 1.0))
+                self._recalled = self._neighbours.tell(self._key)
+            if is_new:
+                self._neighbours.ring()
+            return dated
 
     async def _recall_listing(self) -> None:
-        if self._recalled:
+        """Take up the listing that is remembered: at first, and whenever another process has made one."""
+        if self._recalled == self._neighbours.number(self._key):
             return
         async with self._recalling:
-            raw = None if self._recalled else await self._index.get(self._key)
-            if raw is not None and self._dated is None:
+            number = self._neighbours.number(self._key)
+            if self._recalled == number:
+                return
+            raw = await self._index.get(self._key)
+            if raw is not None:
                 try:
                     record = await asyncio.to_thread(_decoder.decode, raw)
                 except msgspec.DecodeError:
                     log.info("a listing of another release is forgotten", source=self.name)
                 else:
-                    self._dated = _Dated(Listing(record.projects, record.token), record.listed_at)
-            self._recalled = True
+                    if self._dated is None or record.listed_at > self._dated.at:
+                        self._dated = _Dated(Listing(record.projects, record.token), record.listed_at)
+            self._recalled = number
 
     def _page(self, project: NormalizedName, files: tuple[File, ...]) -> Page | None:
         """Give a project's page: the same object as long as its files are the same."""
