@@ -12,19 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import heapq
-import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Iterable
-from functools import lru_cache
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 import structlog
-from packaging.version import InvalidVersion, Version
 
 from proxy.errors import FileGone, SourceError, SourceUnavailable
 from proxy.mirror.base import Clock
+from proxy.mirror.precedence import first_of, newest_first, newest_versions
 from proxy.mirror.reading import NoRanges, read_metadata
 from proxy.rules.wheel import WheelUnreadable, requires_python_of
 from proxy.simple.model import File, NormalizedName, Page
@@ -40,21 +37,13 @@ AT_ONCE = 8
 """How many files of a source are read at a time while somebody waits for them."""
 BEHIND = 3
 """How many of a source are read at a time when nobody does."""
-FIRST = 12
-"""How many files of the newest version somebody waits for."""
 AGAIN = 60.0
 """Seconds after which a source that failed in the middle is read again."""
 SAVE_EVERY = 2.0
 """Seconds between two saves while many files are read."""
 PAGES_IN_MEMORY = 512
-NEWEST = 3
-"""How many of the newest versions are worth waiting for, and are read where the source publishes metadata itself."""
 MOST = 500
 """How many files of one page are read: who installs an older version than that reads its wheel through us."""
-
-
-# Builds that the machines behind such an index seldom install.
-_ELSEWHERE = re.compile(r"-(?:win|macosx|musllinux|ios|android|pyodide|pyemscripten)[^-]*\.whl\Z")
 
 
 class Facts(msgspec.Struct, array_like=True, gc=False):
@@ -155,7 +144,7 @@ class Inspector:
             facts = seen.facts if seen is not None else await self._load(page.name)
             seen = self._remember(page, facts)
             missing = self._missing(seen)
-            first = _first_of(missing, page)
+            first = first_of(missing, page)
             if first and self._may_read(page.name):
                 flight = self._urgent.launch(page.name, lambda: self._inspect(page.name, first, self._slots))
                 await asyncio.wait([flight], timeout=BUDGET)
@@ -219,7 +208,7 @@ class Inspector:
         if not lacking:
             return lacking
         publishes = any(file.core_metadata for file in page.files)
-        worth = _newest_versions(page) if publishes else None
+        worth = newest_versions(page) if publishes else None
         missing = []
         for file in lacking:
             if worth is not None and file.version not in worth:
@@ -252,7 +241,7 @@ class Inspector:
         seen = self._seen.get(project)
         if seen is None:
             return
-        files = (await asyncio.to_thread(_newest_first, self._missing(seen)))[:MOST]
+        files = (await asyncio.to_thread(newest_first, self._missing(seen)))[:MOST]
         await self._inspect(project, files, self._slots_behind)
         if self._missing(seen):
             # What could not be found out now is tried again later, not at every request.
@@ -395,35 +384,3 @@ def _completed(page: Page, facts: dict[str, Facts], *, digests: bool) -> Page:
             )
         )
     return msgspec.structs.replace(page, files=tuple(files))
-
-
-def _versions(files: Iterable[File]) -> set[str]:
-    return {file.version for file in files}
-
-
-def _newest_versions(page: Page) -> set[str]:
-    return set(heapq.nlargest(NEWEST, _versions(page.files), key=_version))
-
-
-def _first_of(missing: list[File], page: Page) -> list[File]:
-    """Give what somebody waits for: files of the newest version, those for Linux and for everywhere first."""
-    if not missing:
-        return missing
-    newest = max(_versions(page.files), key=_version, default="")
-    return sorted((file for file in missing if file.version == newest), key=_is_elsewhere)[:FIRST]
-
-
-def _is_elsewhere(file: File) -> bool:
-    return _ELSEWHERE.search(file.filename) is not None
-
-
-def _newest_first(files: list[File]) -> list[File]:
-    return sorted(files, key=lambda file: _version(file.version), reverse=True)
-
-
-@lru_cache(maxsize=20_000)
-def _version(text: str) -> Version:
-    try:
-        return Version(text)
-    except InvalidVersion:
-        return Version("0")
