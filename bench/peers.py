@@ -15,6 +15,7 @@ from bench.tools import say, virtual_environment
 from bench.upstream.contents import SMALL
 
 Command = list[str | Path]
+_DEVPI_INDEX = "root/upstream"
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ PEERS = (
         "devpi",
         ("devpi-server==6.20.3", "devpi-client"),
         _devpi,
-        pages="/root/upstream/+simple",
+        pages=f"/{_DEVPI_INDEX}/+simple",
         ready="/+api",
         set_up=_devpi_set_up,
     ),
@@ -127,7 +128,7 @@ def _configure_devpi(programs: Path, folder: Path, server: Running, url: str) ->
     state: Command = ["--clientdir", folder / "client"]
     _run([*client, "use", *state, server.url], folder)
     _run([*client, "login", *state, "root", "--password="], folder)
-    index = ["root/upstream", "type=mirror", f"mirror_url={url}", "mirror_cache_expiry=86400", "volatile=False"]
+    index = [_DEVPI_INDEX, "type=mirror", f"mirror_url={url}", "mirror_cache_expiry=86400", "volatile=False"]
     _run([*client, "index", *state, "-c", *index], folder)
     time.sleep(1)
 

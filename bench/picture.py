@@ -10,7 +10,7 @@ from bench.model import Finding, Goal, Row, Verdict
 from bench.report import number
 
 _COLOURS = {Verdict.AIM: "#1a7f37", Verdict.MUST: "#6c9a1f", Verdict.MISSED: "#c93c37"}
-_LABELS, _BARS, _LINE, _TOP = 400, 460, 22, 70
+_LABELS, _BARS, _LINE, _TOP = 520, 460, 22, 70
 _LEAST, _MOST = 1 / 8, 8.0
 """How many times worse and better than what must be reached still fit in."""
 
@@ -23,7 +23,7 @@ def render(results: Sequence[tuple[Row, Sequence[Finding]]]) -> str:
         for finding in findings
         if finding.goal is not None and finding.reached is not None
     ]
-    width, height = _LABELS + _BARS + 130, _TOP + _LINE * len(judged) + 30
+    width, height = _LABELS + _BARS + 200, _TOP + _LINE * len(judged) + 30
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
