@@ -37,7 +37,7 @@ from proxy.feed.pinning import Pinning
 from proxy.feed.rehearsal import Rehearsal
 from proxy.feed.rehearsal import rehearse as rehearse_requirements
 from proxy.feed.sidecars import Sidecars
-from proxy.places import Mirrors, Places
+from proxy.places import Kept, Mirrors, Places
 from proxy.requirements import Wanted
 from proxy.rulebook import Rulebook
 from proxy.rules.ownership import Ownership
@@ -52,7 +52,7 @@ from proxy.store.pins import Pins
 from proxy.tasks import Background
 from proxy.telemetry.access import AccessLog
 from proxy.telemetry.metrics import Metrics
-from proxy.web.app import App
+from proxy.web.app import Answer, App
 from proxy.web.artifacts import Artifacts as ArtifactAnswers
 from proxy.web.operations import Operations
 from proxy.web.pages import Pages
@@ -108,15 +108,8 @@ async def build(
         session = await stack.enter_async_context(Session(observe=metrics.observe_upstream, clock=clock))
         places = await stack.enter_async_context(Places(config, session, background))
         neighbours = await stack.enter_async_context(Neighbours(directory))
-        mirrors = Mirrors(
-            config,
-            places,
-            index=index,
-            artifacts=artifacts,
-            background=background,
-            neighbours=neighbours,
-            clock=clock,
-        )
+        kept = Kept(index, artifacts, neighbours)
+        mirrors = Mirrors(config, places, kept, background=background, clock=clock)
         pins = await stack.enter_async_context(Pins(config.cache.ledger))
         pinning = Pinning(pins, _pinned(config), alarm=metrics.count_pin_alarm, clock=clock)
         await pinning.open()
@@ -129,7 +122,8 @@ async def build(
         }
         lists = await stack.enter_async_context(Lists(background, clock=clock))
         public_url = str(config.server.public_url) if config.server.public_url else None
-        pages = Pages(Renderings(public_url=public_url, clock=clock), lists, clock=clock)
+        renderings = Renderings(public_url=public_url, clock=clock)
+        pages = Pages(renderings, lists, clock=clock)
         files = ArtifactAnswers(
             Files(index, artifacts, downloads, background, pinning=pinning),
             Sidecars(index, artifacts, background),
@@ -139,22 +133,11 @@ async def build(
         access = await stack.enter_async_context(AccessLog())
         shelf = Shelf(clock)
         background.start(_absorb(metrics, shelf), name="counting what the shelf gave")
+        heard = [feed.reconsider for feed in feeds.values()] + [renderings.reconsider, shelf.clear]
+        background.start(neighbours.listen(heard), name="listening to the neighbours")
         rulebook.govern(feeds, changed=shelf.clear, pins_changed=pinning.changed)
         background.start(rulebook.watch(), name="watching the rules")
-        answers = {
-            Kind.ROOT: operations.root,
-            Kind.NAMES: pages.names,
-            Kind.PAGE: pages.project,
-            Kind.FILE: files.file,
-            Kind.METADATA: files.metadata,
-            Kind.PROVENANCE: files.provenance,
-            Kind.LINKS: pages.links,
-            Kind.EXPLAIN: operations.explain,
-            Kind.LIVEZ: operations.livez,
-            Kind.READYZ: operations.readyz,
-            Kind.METRICS: operations.metrics,
-        }
-        app = App(feeds, answers, metrics=metrics, shelf=shelf, access=access)
+        app = App(feeds, _answers(pages, files, operations), metrics=metrics, shelf=shelf, access=access)
         yield Machine(feeds, app, metrics, shelf, access, rulebook)
 
 
@@ -189,6 +172,23 @@ async def _absorb(metrics: Metrics, shelf: Shelf) -> None:
             metrics.absorb(shelf.counts())
     finally:
         metrics.absorb(shelf.counts())
+
+
+def _answers(pages: Pages, files: ArtifactAnswers, operations: Operations) -> dict[Kind, Answer]:
+    """Give what answers each kind of route."""
+    return {
+        Kind.ROOT: operations.root,
+        Kind.NAMES: pages.names,
+        Kind.PAGE: pages.project,
+        Kind.FILE: files.file,
+        Kind.METADATA: files.metadata,
+        Kind.PROVENANCE: files.provenance,
+        Kind.LINKS: pages.links,
+        Kind.EXPLAIN: operations.explain,
+        Kind.LIVEZ: operations.livez,
+        Kind.READYZ: operations.readyz,
+        Kind.METRICS: operations.metrics,
+    }
 
 
 def _pinned(config: Config) -> frozenset[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -142,27 +143,26 @@ class Places:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What this machine keeps, and shares among its processes."""
+
+    index: Index
+    artifacts: Artifacts
+    neighbours: Neighbours
+
+
 class Mirrors:
     """Builds a mirror for each source."""
 
-    def __init__(  # noqa: PLR0913 - each is a part it works with
-        self,
-        config: Config,
-        places: Places,
-        *,
-        index: Index,
-        artifacts: Artifacts,
-        background: Background,
-        neighbours: Neighbours,
-        clock: Callable[[], float],
+    def __init__(
+        self, config: Config, places: Places, kept: Kept, *, background: Background, clock: Callable[[], float]
     ) -> None:
         """Mirror the sources of `places`."""
         self._config = config
         self._places = places
-        self._index = index
-        self._artifacts = artifacts
+        self._kept = kept
         self._background = background
-        self._neighbours = neighbours
         self._clock = clock
         self._mirrors: dict[str, Mirror] = {}
 
@@ -183,7 +183,7 @@ class Mirrors:
             digests=not isinstance(settings, SimpleSource),
             offline=is_offline,
             find=self._find,
-            index=self._index,
+            index=self._kept.index,
             background=self._background,
             clock=self._clock,
             record=_record_of(source, settings),
@@ -192,24 +192,24 @@ class Mirrors:
             return PagedMirror(
                 source,
                 setting,
-                index=self._index,
+                index=self._kept.index,
                 inspector=inspector,
                 background=self._background,
                 clock=self._clock,
-                neighbours=self._neighbours,
+                neighbours=self._kept.neighbours,
             )
         return ListedMirror(
             source,
             setting,
-            index=self._index,
+            index=self._kept.index,
             inspector=inspector,
             background=self._background,
             clock=self._clock,
-            neighbours=self._neighbours,
+            neighbours=self._kept.neighbours,
         )
 
     def _find(self, digest: str) -> Path | None:
-        artifact = self._artifacts.find(digest)
+        artifact = self._kept.artifacts.find(digest)
         return None if artifact is None else artifact.path
 
 

@@ -88,6 +88,7 @@ class Feed:
         self._knowledge = knowledge or _Nothing()
         self._ready: OrderedDict[NormalizedName, FeedPage] = OrderedDict()
         self._weight = 0
+        self._doubts = 0
         self._making: WeakValueDictionary[NormalizedName, asyncio.Lock] = WeakValueDictionary()
 
     @property
@@ -105,6 +106,12 @@ class Feed:
         self.generation += 1
         self._ready.clear()
         self._weight = 0
+
+    def reconsider(self) -> None:
+        """Let nothing that is ready be served before the mirrors were asked again: one of them has something new."""
+        self._doubts += 1
+        for ready in self._ready.values():
+            ready.good_until = 0.0
 
     async def page(self, project: NormalizedName) -> FeedPage:
         """Give the project's page; the same object as long as nothing on it changed.
@@ -128,6 +135,7 @@ class Feed:
 
         Raises: ProjectAbsent, SourceError.
         """
+        doubts = self._doubts
         candidates = self.ownership.candidates(project)
         asked = await self._ask(project, candidates)
         answers = [(source, known) for source, known in asked if known.page is not None]
@@ -150,6 +158,8 @@ class Feed:
                     ready = made
                     break
             ready.good_until = min(good_until, ready.changes_at or good_until, ready.known_until)
+            if doubts != self._doubts:
+                ready.good_until = 0.0
             ready.rescued_from = _reasons(asked)
             return ready
 

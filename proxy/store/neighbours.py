@@ -15,7 +15,7 @@ import fcntl
 import hashlib
 import os
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -101,15 +101,16 @@ class Neighbours:
             with suppress(OSError):
                 os.pwrite(self._board, time.time_ns().to_bytes(_WIDTH, "little"), 0)
 
-    async def listen(self, heard: Callable[[], None]) -> None:
-        """Call `heard` soon after each ring, for ever."""
+    async def listen(self, heard: Iterable[Callable[[], None]]) -> None:
+        """Call each of `heard` soon after each ring, for ever."""
         self._seen = self._bell()
         while True:
             await asyncio.sleep(_LISTEN)
             now = self._bell()
             if now != self._seen:
                 self._seen = now
-                heard()
+                for call in heard:
+                    call()
 
     def _bell(self) -> bytes:
         if self._board >= 0:

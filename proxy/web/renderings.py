@@ -69,6 +69,11 @@ class Renderings:
         self._kept: OrderedDict[Key, Rendering] = OrderedDict()
         self._size = 0
 
+    def reconsider(self) -> None:
+        """Ask the feeds again before anything that is kept is served."""
+        for kept in self._kept.values():
+            kept.good_until = 0.0
+
     async def get(self, feed: Feed, project: NormalizedName, media_type: MediaType, coding: Coding) -> Rendering:
         """Give a page in one form. Raises: what `Feed.page` raises."""
         key = (feed.name, project, media_type, coding)
