@@ -24,6 +24,7 @@ from proxy.simple.tolerance import (
     PageUnreadable,
     Resolver,
     are_sha256,
+    are_utc,
     best_hash,
     build_page,
     clean_hashes,
@@ -212,6 +213,7 @@ class _Reader:
     def __init__(self, base_url: str, project: NormalizedName) -> None:
         self._resolver = Resolver(base_url)
         self._project = project
+        self._has_plain_times = False
 
     def read(self, said: list[_Said]) -> list[File]:
         files = self._read_plain(said)
@@ -229,6 +231,8 @@ class _Reader:
         urls = self._resolver.resolve_alike(links) if are_safe(names) and are_sha256(digests) else None
         if urls is None:
             return None
+        times = [entry.upload_time for entry in said if entry.upload_time]
+        self._has_plain_times = len(times) == len(said) and are_utc(times)
         return [
             self._file(
                 entry, name, link, table, told["sha256"] if isinstance(told := entry.core_metadata, dict) else None
@@ -257,7 +261,9 @@ class _Reader:
             version_of(filename, self._project),
             hashes,
             size if type(size) is int and 0 < size < 1 << 60 else clean_size(size),
-            clean_upload_time(said.upload_time) if said.upload_time else None,
+            (said.upload_time if self._has_plain_times else clean_upload_time(said.upload_time))
+            if said.upload_time
+            else None,
             clean_requires_python(said.requires_python) if said.requires_python else None,
             (metadata or _metadata(said)) if filename.endswith(".whl") else False,
             (clean_reason(yanked) or True) if isinstance(yanked, str) and yanked else bool(yanked),

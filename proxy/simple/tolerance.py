@@ -24,6 +24,7 @@ __all__ = [
     "PageUnreadable",
     "Resolver",
     "are_sha256",
+    "are_utc",
     "best_hash",
     "build_page",
     "clean_hashes",
@@ -51,9 +52,10 @@ class PageUnreadable(ValueError):
 _HEX_LENGTHS = {"sha256": 64, "sha512": 128, "sha384": 96, "md5": 32}
 """The digests that pip and uv both check, best first."""
 
-_UTC = re.compile(
-    r"[0-9]{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{1,6})?Z"
-)
+# Days that there are, but for the 29th of February, which takes the longer way.
+_DAY = r"[0-9]{4}-(?:(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])|(?:0[13-9]|1[0-2])-(?:29|30)|(?:0[13578]|1[02])-31)"
+_UTC = re.compile(rf"{_DAY}T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](?:\.[0-9]{{1,6}})?Z")
+_ALL_UTC = re.compile(rf"(?:{_UTC.pattern}\|)*")
 _TIME = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2})[Tt ]([0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]{1,20}))?(Z|z|[+-][0-9]{2}:?[0-9]{2})?"
 )
@@ -203,6 +205,11 @@ def clean_size(said: object) -> int | None:
     if isinstance(said, float) and said.is_integer():
         said = int(said)
     return said if isinstance(said, int) and not isinstance(said, bool) and 0 < said <= _LARGEST else None
+
+
+def are_utc(times: list[str]) -> bool:
+    """Whether all of them are as the standard has them, asked at once."""
+    return _ALL_UTC.fullmatch("|".join(times) + "|") is not None
 
 
 def clean_upload_time(said: str) -> str | None:

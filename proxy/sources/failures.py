@@ -2,21 +2,46 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
+from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import ParamSpec, TypeVar
 
 import aiohttp
+from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnavailable
 from proxy.sources.authorisation import Authorisation
 from proxy.sources.outside import AuthoritiesUnreadable
 from proxy.sources.redirects import redacted
 
+MORE_ATTEMPTS = 2
+"""How often the same question is asked after its first failure."""
 _PROXY_AUTHENTICATION_REQUIRED = 407
+
+P = ParamSpec("P")
+T = TypeVar("T")
 
 
 class Passing(SourceUnavailable):
     """A failure that may be over in a moment, so that the same question is worth asking again."""
+
+
+async def again(ask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Ask once more after a passing failure, and once more after that, with growing pauses.
+
+    Made only after a failure: the machinery of retries costs more than many an answer.
+    """
+    retrying = AsyncRetrying(
+        retry=retry_if_exception_type(Passing),
+        stop=stop_after_attempt(MORE_ATTEMPTS),
+        wait=wait_exponential_jitter(multiplier=0.4, max=2, jitter=0.3),
+        reraise=True,
+    )
+    await asyncio.sleep(random.uniform(0.2, 0.5))  # noqa: S311 - jitter
+    return await retrying(ask, *args, **kwargs)
 
 
 def translate(

@@ -25,13 +25,12 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 from yarl import URL
 
 from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnavailable
 from proxy.sources.authorisation import Authorisation, Credentials, NoCredentials
 from proxy.sources.base import CHUNK
-from proxy.sources.failures import Passing, proxy_wants_a_password, refusal, translate
+from proxy.sources.failures import Passing, again, proxy_wants_a_password, refusal, translate
 from proxy.sources.outside import find_proxy, make_ssl_context
 from proxy.sources.redirects import (
     MAX_HOPS,
@@ -49,7 +48,6 @@ __all__ = ["Authorisation", "Credentials", "NoCredentials", "Observer", "Session
 
 PATIENCE = 18.0
 """Seconds for all tries of one request, up to the headers of its answer: a client waits at most 20 for an error."""
-ATTEMPTS = 3
 
 # What may follow a redirect to another origin; all else was meant for the first one.
 _TRAVELLING = frozenset({"accept", "accept-encoding", "range", "if-range", "if-match", "if-none-match", "user-agent"})
@@ -263,19 +261,16 @@ class Upstream:
         return refusal(self.name, url, what, await self._credentials.authorise(url))
 
     async def _open(self, ask: _Ask, slots: AsyncExitStack) -> aiohttp.ClientResponse:
-        retrying = AsyncRetrying(
-            retry=retry_if_exception_type(Passing),
-            stop=stop_after_attempt(ATTEMPTS),
-            wait=wait_exponential_jitter(multiplier=0.2, max=2, jitter=0.3),
-            reraise=True,
-        )
         try:
             async with asyncio.timeout(self._patience), AsyncExitStack() as opening:
                 self._throttle.check()
                 if ask.bulk:
                     await slots.enter_async_context(self._downloads)
                 await (opening if ask.bulk else slots).enter_async_context(self._slots)
-                return await retrying(self._follow, ask)
+                try:
+                    return await self._follow(ask)
+                except Passing:
+                    return await again(self._follow, ask)
         except TimeoutError as error:
             raise SourceUnavailable(
                 self.name,
