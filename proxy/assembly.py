@@ -51,6 +51,7 @@ from proxy.store.neighbours import Neighbours
 from proxy.store.pins import Pins
 from proxy.tasks import Background
 from proxy.telemetry.access import AccessLog
+from proxy.telemetry.audit import Audit
 from proxy.telemetry.metrics import Metrics
 from proxy.web.app import Answer, App
 from proxy.web.artifacts import Artifacts as ArtifactAnswers
@@ -130,7 +131,9 @@ async def build(
             metrics,
         )
         operations = Operations(feeds, metrics, public_url=public_url, is_ready=lambda: readiness.is_ready)
-        access = await stack.enter_async_context(AccessLog())
+        settings = config.audit
+        audit = Audit(settings.file, size=settings.size, keep=settings.keep, is_on=settings.enabled)
+        access = await stack.enter_async_context(AccessLog(await stack.enter_async_context(audit)))
         shelf = Shelf(clock)
         background.start(_absorb(metrics, shelf), name="counting what the shelf gave")
         heard = [feed.reconsider for feed in feeds.values()] + [renderings.reconsider, shelf.clear]

@@ -83,6 +83,19 @@ class Cache(Strict):
         return self.pins or self.directory / "pins.db"
 
 
+class Audit(Strict):
+    """Where it is written down who was served what, and who was refused by which rule."""
+
+    enabled: Flag = True
+    """Whether it is written at all."""
+    file: LocalPath | None = None
+    """A file for it, a line of JSON for each; by default the log has it."""
+    size: Size = written("100 MiB")
+    """At this size the file is rotated."""
+    keep: Annotated[int, Field(strict=True, ge=0)] = 10
+    """How many rotated files are kept."""
+
+
 class _Remote(Strict):
     """What every source across a network has."""
 
@@ -136,7 +149,7 @@ class SimpleSource(_Remote):
     """How long "not here" is remembered."""
     max_age: Duration = written("10 min")
     """How long clients may keep a page without asking."""
-    max_connections: Count = 8
+    max_connections: Count = 50
     """How many requests may be under way at once."""
 
     @property
@@ -276,6 +289,8 @@ class Config(Strict):
     """Where the server listens."""
     cache: Cache = Field(default_factory=lambda: Cache())  # noqa: PLW0108 - mypy
     """What is kept on this machine."""
+    audit: Audit = Audit()
+    """Who was served what, and who was refused."""
     sources: dict[str, Source] = {}
     """Places that have projects and files, by name."""
     connections: dict[str, Connection] = {}

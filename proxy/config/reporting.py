@@ -21,6 +21,7 @@ _KINDS: dict[str, type[Strict]] = {
 _TABLES: dict[object, type[Strict]] = {
     "server": models.Server,
     "cache": models.Cache,
+    "audit": models.Audit,
     "connections": models.Connection,
     "workspaces": models.Workspace,
     "feeds": models.Feed,
@@ -41,6 +42,7 @@ _REMEDIES = {
     "port": "a number from 0 to 65535",
     "processes": 'a number from 1 on, or "auto"',
     "max_connections": "a number from 1 on",
+    "keep": "a number from 0 on",
     "container": "3 to 63 small letters, digits and -",
     "api_version": 'a date such as "2024-11-04"',
     "feeds": 'add a table [feeds.default] with sources = ["…"]',

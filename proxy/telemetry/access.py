@@ -16,6 +16,7 @@ from typing import Self
 import msgspec
 import structlog
 
+from proxy.telemetry.audit import Audit, Subject
 from proxy.telemetry.logs import scrub
 
 log = structlog.get_logger(__name__)
@@ -38,6 +39,8 @@ class Noted(msgspec.Struct, gc=False):
     client: str
     agent: str
     request_id: str = ""
+    subject: Subject | None = None
+    """What the audit has to know of it."""
     at: float = 0.0
 
 
@@ -62,13 +65,15 @@ class Line(msgspec.Struct, gc=False):
 class AccessLog:
     """Collects the lines of requests, and writes them behind their answers."""
 
-    def __init__(self) -> None:
-        """Write as the other logs do: the same level, form and stream."""
+    def __init__(self, audit: Audit | None = None) -> None:
+        """Write as the other logs do: the same level, form and stream; hand on to `audit` what it has to know."""
+        self._audit = audit or Audit(is_on=False)
         self._waiting: list[Noted] = []
         self._timer: asyncio.TimerHandle | None = None
         self._encoder = msgspec.json.Encoder()
         self._worker: int | msgspec.UnsetType = structlog.contextvars.get_contextvars().get("worker", msgspec.UNSET)
-        self.is_on = log.is_enabled_for(logging.INFO)
+        self._is_logging = log.is_enabled_for(logging.INFO)
+        self.is_on = self._is_logging or self._audit.is_on
 
     async def __aenter__(self) -> Self:
         """Give itself."""
@@ -82,9 +87,18 @@ class AccessLog:
 
     def note(self, request: Noted) -> None:
         """Take note of an answered request."""
-        if not self.is_on:
-            return
         request.at = time.time()
+        if request.subject is not None:
+            self._audit.note(
+                request.subject,
+                at=request.at,
+                status=request.status,
+                client=request.client,
+                agent=request.agent,
+                request_id=request.request_id,
+            )
+        if not self._is_logging:
+            return
         self._waiting.append(request)
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(EVERY, self.flush)

@@ -20,13 +20,15 @@ from http import HTTPStatus
 import structlog
 from aiohttp import web
 
-from proxy.errors import WheelgateError
+from proxy.errors import Hidden, WheelgateError
 from proxy.feed import Feed
+from proxy.simple.filename import version_of
 from proxy.telemetry.access import AccessLog, Noted
+from proxy.telemetry.audit import Subject
 from proxy.telemetry.metrics import Metrics
 from proxy.web import problems
 from proxy.web.routes import DEFAULT, Kind, Route, route
-from proxy.web.serving import SERVER, Aborted
+from proxy.web.serving import SERVER, SUBJECT, Aborted
 from proxy.web.shelf import FINISHED, Shelf
 
 log = structlog.get_logger(__name__)
@@ -108,6 +110,13 @@ class App:
                 remedy = f"the feeds are {', '.join(self._feeds)}"
                 return problems.plain(HTTPStatus.NOT_FOUND, f"there is no feed {found.feed}", remedy, request_id)
             return await self._answers[found.kind](request, found, feed or next(iter(self._feeds.values())))
+        except Hidden as error:
+            version = version_of(found.filename, found.named) if found.filename else ""
+            request[SUBJECT] = Subject(
+                found.feed, found.named, version, found.filename, rule=error.rule, reason=error.reason
+            )
+            self._metrics.refused.labels(found.feed, error.rule).inc()
+            return problems.respond(error, request_id, explain=_explain_href(request, found))
         except WheelgateError as error:
             return problems.respond(error, request_id, explain=_explain_href(request, found))
         except (Aborted, ConnectionError):
@@ -127,7 +136,8 @@ class App:
         agent = request.headers.get("User-Agent", "")
         seconds = time.perf_counter() - start
         client = request.remote or ""
-        self._access.note(Noted(request.method, path, name, status, seconds, client, agent, request_id))
+        subject = request.get(SUBJECT) if request.method == "GET" else None
+        self._access.note(Noted(request.method, path, name, status, seconds, client, agent, request_id, subject))
 
 
 def _explain_href(request: web.BaseRequest, found: Route) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from functools import partial
 
+import msgspec
 import structlog
 from aiohttp import web
 
@@ -16,9 +17,10 @@ from proxy.rules.ranges import if_none_match
 from proxy.simple.coding import compress
 from proxy.simple.model import NormalizedName
 from proxy.simple.negotiation import Coding, choose_coding
+from proxy.telemetry.audit import Subject
 from proxy.telemetry.metrics import Metrics
 from proxy.web.routes import Kind, Route
-from proxy.web.serving import IMMUTABLE, REPLACEABLE, not_modified, send_coming, send_here
+from proxy.web.serving import IMMUTABLE, REPLACEABLE, SUBJECT, not_modified, send_coming, send_here
 from proxy.web.shelf import BARE, FINISHED, Finished
 
 log = structlog.get_logger(__name__)
@@ -39,6 +41,10 @@ class Artifacts:
     async def file(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
         """Answer with a file, or a part of it."""
         entry = await self._files.entry(feed, found.named, found.filename)
+        good_until = _good_until(feed, found, entry)
+        file = entry.file
+        subject = Subject(feed.name, found.named, file.version, file.filename, file.sha256 or "", entry.source)
+        request[SUBJECT] = subject
         for _ in range(2):
             here = await self._files.find(feed, found.named, entry)
             if here is None:
@@ -49,7 +55,8 @@ class Artifacts:
                 # It went between the look and the opening: a miss, not an error.
                 continue
             self._metrics.cache.labels(entry.source, "hit").inc()
-            _offer(response, feed, found)
+            request[SUBJECT] = subject = msgspec.structs.replace(subject, sha256=here.sha256)
+            _offer(response, found, good_until, subject)
             return response
         self._metrics.cache.labels(entry.source, "miss").inc()
         try:
@@ -64,10 +71,12 @@ class Artifacts:
     async def metadata(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
         """Answer with the core metadata of a wheel."""
         entry = await self._files.entry(feed, found.named, found.filename)
+        good_until = _good_until(feed, found, entry)
         whole = partial(self._files.whole, feed, found.named, entry)
         sidecar = await self._sidecars.metadata(feed, found.named, entry, whole=whole)
-        cache_control = REPLACEABLE if sidecar.replaceable else IMMUTABLE
-        good_until = feed.good_until(found.named)
+        # What a rule will hide must not be kept by clients beyond that.
+        is_passing = sidecar.replaceable or entry.verdict.changes_at is not None
+        cache_control = REPLACEABLE if is_passing else IMMUTABLE
         return _respond(request, sidecar, "application/octet-stream", cache_control, found.kind, good_until)
 
     async def provenance(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
@@ -99,12 +108,17 @@ class Artifacts:
             return body.size
 
 
-def _offer(response: web.StreamResponse, feed: Feed, found: Route) -> None:
+def _good_until(feed: Feed, found: Route, entry: Entry) -> float:
+    """Give until when it holds that a file may be had: asked at once, before its page can be another one."""
+    until = feed.good_until(found.named)
+    return until if entry.verdict.changes_at is None else min(until, entry.verdict.changes_at)
+
+
+def _offer(response: web.StreamResponse, found: Route, good_until: float, subject: Subject) -> None:
     """Offer a small file for the shelf, so that it is not opened each time."""
-    good_until = feed.good_until(found.named)
     if isinstance(response, web.Response) and isinstance(response.body, bytes) and response.body and good_until:
         headers = {name: value for name, value in response.headers.items() if name != "Content-Length"}
-        response[FINISHED] = Finished(BARE, found.kind, headers["ETag"], good_until, headers, response.body)
+        response[FINISHED] = Finished(BARE, found.kind, headers["ETag"], good_until, headers, response.body, subject)
 
 
 def _respond(

@@ -103,7 +103,18 @@ class Connection(RequestHandler):
         self._stay()
         if self._access.is_on:
             seconds = time.perf_counter() - started
-            self._access.note(Noted("GET", path.decode(), answer.route, status, seconds, self._client, wish.agent))
+            self._access.note(
+                Noted(
+                    "GET",
+                    path.decode(),
+                    answer.route,
+                    status,
+                    seconds,
+                    self._client,
+                    wish.agent,
+                    subject=answer.subject,
+                )
+            )
         return True
 
     def _stay(self) -> None:

@@ -21,10 +21,13 @@ from aiohttp import web
 from proxy.errors import SourceUnavailable, WheelgateError
 from proxy.feed.files import Coming, Here
 from proxy.rules.ranges import Range, Unsatisfiable, Whole, if_none_match, parse
+from proxy.telemetry.audit import Subject
 
 log = structlog.get_logger(__name__)
 
 SERVER = "wheelgate"
+SUBJECT = web.RequestKey("subject", Subject)
+"""Under which a request carries what the audit has to know of it."""
 IMMUTABLE = "max-age=365000000, immutable"
 REPLACEABLE = "max-age=0"
 NEAR = 1 << 20

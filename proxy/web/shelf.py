@@ -17,6 +17,7 @@ from aiohttp import web
 
 from proxy.rules.ranges import if_none_match
 from proxy.simple.negotiation import Coding, MediaType, choose, choose_coding
+from proxy.telemetry.audit import Subject
 
 BARE = "bare"
 """The key of an answer that is the same whatever is asked for: a file."""
@@ -71,6 +72,7 @@ class Answer:
     head_unchanged: bytes
     """The same of the 304."""
     body: bytes
+    subject: Subject | None = None
     given: int = 0
     unchanged: int = 0
 
@@ -85,6 +87,8 @@ class Finished:
     good_until: float
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    subject: Subject | None = None
+    """What the audit has to know each time it is given."""
 
 
 FINISHED = web.ResponseKey("finished", Finished)
@@ -100,7 +104,7 @@ class Shelf:
         self._answers: OrderedDict[bytes, dict[Hashable, Answer]] = OrderedDict()
         self._size = 0
         self._wishes: dict[bytes, Wish | None] = {}
-        self._gone: dict[tuple[str, int], list[int]] = {}
+        self._counted: list[Answer] = []
         self.epoch = 0
         """Counts how often everything was forgotten: what was made before that must not be put here."""
         self._date = b""
@@ -127,6 +131,7 @@ class Shelf:
             f"HTTP/1.1 200 OK\r\n{headers}Server: {server}\r\nContent-Length: {size}\r\nDate: ".encode(),
             f"HTTP/1.1 304 Not Modified\r\n{unchanged}Server: {server}\r\nDate: ".encode(),
             finished.body,
+            finished.subject,
         )
         self._size += size
         while self._size > BYTES and len(self._answers) > 1:
@@ -160,6 +165,8 @@ class Shelf:
         answer = kept.get(wish.page) or kept.get(wish.other) or kept.get(wish.bare)
         if answer is None or self.clock() >= answer.good_until:
             return None
+        if not (answer.given or answer.unchanged):
+            self._counted.append(answer)
         if wish.tags is not None and (wish.tags == answer.etag or if_none_match(wish.tags, answer.etag)):
             answer.unchanged += 1
             return answer, NOT_MODIFIED
@@ -176,16 +183,15 @@ class Shelf:
 
     def counts(self) -> dict[tuple[str, int], tuple[int, int]]:
         """Give, by route and status, how many answers were given since the last time, and their bytes; begin anew."""
-        counted, self._gone = self._gone, {}
-        for kept in self._answers.values():
-            for answer in kept.values():
-                _count(counted, answer)
+        counted: dict[tuple[str, int], list[int]] = {}
+        given, self._counted = self._counted, []
+        for answer in given:
+            _count(counted, answer)
         return {key: (number, size) for key, (number, size) in counted.items()}
 
     def _forget(self, answer: Answer | None) -> None:
         if answer is not None:
             self._size -= len(answer.body)
-            _count(self._gone, answer)
 
 
 def _count(into: dict[tuple[str, int], list[int]], answer: Answer) -> None:

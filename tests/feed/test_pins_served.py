@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -11,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from proxy import cli
 from tests.fakes.index import FakeIndex
 from tests.fakes.server import LocalServer, folder, settings, simple
 from tests.fakes.wheels import build_wheel
+from tests.feed.command import wheelgate
 
 FILE = "foo-1.0-py3-none-any.whl"
 ROUTES = (f"/files/foo/{FILE}", f"/files/foo/{FILE}.metadata")
@@ -124,7 +123,7 @@ async def test_private_files_may_be_replaced_unless_it_is_said_that_they_may_not
 
 
 async def test_what_changed_is_shown_and_accepted_and_goes_from_one_server_to_another(
-    cache_directory: Path, upstream: FakeIndex, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    cache_directory: Path, upstream: FakeIndex, tmp_path: Path
 ) -> None:
     file, other = tmp_path / "wheelgate.toml", tmp_path / "other.toml"
     text = (
@@ -135,9 +134,7 @@ async def test_what_changed_is_shown_and_accepted_and_goes_from_one_server_to_an
     other.write_text(text.format(tmp_path / "elsewhere", upstream.url))
 
     async def run(*arguments: str) -> tuple[int, str]:
-        code = await asyncio.to_thread(cli.run, ["pins", *arguments])
-        captured = capsys.readouterr()
-        return code, captured.out + captured.err
+        return await wheelgate("pins", *arguments)
 
     async with LocalServer(settings(cache_directory, {"public": simple(upstream.url)})) as server:
         await served(server)

@@ -1,0 +1,167 @@
+"""The audit: one line for each artifact that was served and each request that a rule refused.
+
+It goes to the log, or to a file of its own that is rotated by size. The file is shared by all processes: a batch is
+appended in one write, under the lock of the file, so that no line is torn and nobody writes into one rotated away.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import msgspec
+import structlog
+
+from proxy.telemetry.logs import scrub
+
+log = structlog.get_logger(__name__)
+
+EVERY = 0.25
+"""Seconds between two batches: so much may be lost where the process is killed."""
+AGENT = 100
+"""How much of a client's User-Agent is kept, in characters."""
+
+
+class Subject(msgspec.Struct, frozen=True, gc=False):
+    """What a request was about."""
+
+    feed: str
+    project: str
+    version: str = ""
+    filename: str = ""
+    sha256: str = ""
+    source: str = ""
+    rule: str = ""
+    """The rule that refused it; empty where it was served."""
+    reason: str = ""
+
+
+class Line(msgspec.Struct, gc=False, omit_defaults=True):
+    """One line of the audit."""
+
+    timestamp: str
+    event: str
+    """`served`, `refused`, or `broken off`: the client has not got all of it."""
+    status: int
+    client: str
+    feed: str
+    project: str
+    version: str = ""
+    filename: str = ""
+    sha256: str = ""
+    source: str = ""
+    rule: str = ""
+    reason: str = ""
+    agent: str = ""
+    request_id: str = ""
+
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Audit:
+    """Collects lines, and writes them behind the answers."""
+
+    def __init__(self, file: Path | None = None, *, size: int = 100 << 20, keep: int = 10, is_on: bool = True) -> None:
+        """Write to `file`, rotated at `size` bytes with `keep` old ones; `None`: to the log."""
+        self.is_on = is_on
+        self._file = file
+        self._size = size
+        self._keep = keep
+        self._waiting: list[Line] = []
+        self._timer: asyncio.TimerHandle | None = None
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="audit")
+
+    async def __aenter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Write what is still waiting."""
+        self.flush()
+        await asyncio.to_thread(self._writer.shutdown)
+
+    def note(self, subject: Subject, *, at: float, status: int, client: str, agent: str, request_id: str) -> None:
+        """Take note of an answer; status 0: it was broken off. What was neither served nor refused is no matter."""
+        event = "refused" if subject.rule else _EVENTS.get(status)
+        if not self.is_on or event is None:
+            return
+        line = Line(
+            timestamp=datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z"),
+            event=event,
+            status=status,
+            client=client,
+            agent=scrub(agent[:AGENT]),
+            request_id=request_id,
+            **msgspec.structs.asdict(subject),
+        )
+        self._waiting.append(line)
+        if self._timer is None:
+            self._timer = asyncio.get_running_loop().call_later(EVERY, self.flush)
+
+    def flush(self) -> None:
+        """Write what is waiting."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        if self._file is not None:
+            self._writer.submit(self._append, self._file, b"".join(_encode(line) + b"\n" for line in waiting))
+            return
+        for line in waiting:
+            fields = {key: value for key, value in msgspec.structs.asdict(line).items() if value != ""}
+            log.info("audit", what=fields.pop("event"), at=fields.pop("timestamp"), **fields)
+
+    def _append(self, file: Path, lines: bytes) -> None:
+        try:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            while not self._append_to(file, lines):
+                pass
+        except OSError as error:
+            log.error("audit cannot be written", file=str(file), reason=error.strerror, lines=lines.decode())  # noqa: TRY400 - the lines are what matters
+
+    def _append_to(self, file: Path, lines: bytes) -> bool:
+        """Append to the file that has the name now; `False`: another process has rotated it meanwhile."""
+        handle = os.open(file, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o640)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            about = os.fstat(handle)
+            if about.st_nlink == 0 or not _is_at(file, about):
+                return False
+            if about.st_size and about.st_size + len(lines) > self._size:
+                self._rotate(file)
+                return False
+            while lines:
+                lines = lines[os.write(handle, lines) :]
+        finally:
+            os.close(handle)
+        return True
+
+    def _rotate(self, file: Path) -> None:
+        for number in range(self._keep, 0, -1):
+            older = file if number == 1 else file.with_name(f"{file.name}.{number - 1}")
+            with suppress(FileNotFoundError):
+                older.rename(file.with_name(f"{file.name}.{number}"))
+        if self._keep == 0:
+            file.unlink()
+
+
+_EVENTS = {200: "served", 206: "served", 0: "broken off"}
+
+
+def _is_at(file: Path, about: os.stat_result) -> bool:
+    try:
+        return os.path.samestat(about, file.stat())
+    except FileNotFoundError:
+        return False
