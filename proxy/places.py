@@ -187,6 +187,7 @@ class Mirrors:
             background=self._background,
             clock=self._clock,
             record=_record_of(source, settings),
+            neighbours=self._kept.neighbours,
         )
         if isinstance(source, SimpleIndex):
             return PagedMirror(

@@ -24,7 +24,7 @@ from proxy.errors import ArtifactWrong, FileAbsent, Hidden, ProjectAbsent, Wheel
 from proxy.feed.feed import Entry, Feed
 from proxy.feed.pinning import Pinning
 from proxy.mirror.base import Mirror
-from proxy.mirror.inspector import identity_of
+from proxy.mirror.facts import identity_of
 from proxy.simple.model import File, NormalizedName
 from proxy.sources.base import Body
 from proxy.store.artifacts import Artifacts

@@ -18,7 +18,8 @@ from packaging.version import Version
 from proxy.errors import FileGone, SourceError
 from proxy.feed.feed import Feed
 from proxy.mirror.base import SOON, Clock
-from proxy.mirror.inspector import identity_of, metadata_key
+from proxy.mirror.facts import identity_of
+from proxy.mirror.inspector import metadata_key
 from proxy.rules.licenses import License, license_of
 from proxy.rules.merge import Merged
 from proxy.rules.patterns import parse_version

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -21,12 +21,14 @@ import structlog
 
 from proxy.errors import FileGone, SourceError, SourceUnavailable
 from proxy.mirror.base import Clock
+from proxy.mirror.facts import Facts, completed, fact_of, is_of, lacks_metadata
 from proxy.mirror.precedence import first_of, newest_first, newest_versions
 from proxy.mirror.reading import NoRanges, read_metadata
 from proxy.rules.wheel import WheelUnreadable, requires_python_of
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import Opener
 from proxy.store.index import Index
+from proxy.store.neighbours import Neighbours
 from proxy.tasks import Background, Flights
 
 log = structlog.get_logger(__name__)
@@ -44,20 +46,6 @@ SAVE_EVERY = 2.0
 PAGES_IN_MEMORY = 512
 MOST = 500
 """How many files of one page are read: who installs an older version than that reads its wheel through us."""
-
-
-class Facts(msgspec.Struct, array_like=True, gc=False):
-    """What the bytes of one file have told."""
-
-    identity: str
-    """The digest or, at a private source, the object's etag: facts of other bytes do not count."""
-    sha256: str | None = None
-    size: int | None = None
-    metadata: str | None = None
-    """The sha256 of its METADATA, which the index has under `metadata_key`."""
-    requires_python: str | None = None
-    unreadable: str | None = None
-    """Why it has no core metadata that could be read."""
 
 
 Record = Callable[[File, str], Awaitable[object]]
@@ -85,11 +73,6 @@ def metadata_key(digest: str) -> str:
     return f"metadata:{digest}"
 
 
-def identity_of(file: File) -> str:
-    """Give what changes whenever the bytes of a file do."""
-    return file.etag or file.sha256 or next(iter(file.hashes.values()), "") or file.url
-
-
 class Inspector:
     """Completes the pages of one source with what the bytes of its files tell."""
 
@@ -105,6 +88,7 @@ class Inspector:
         background: Background,
         clock: Clock,
         record: Record | None = None,
+        neighbours: Neighbours | None = None,
     ) -> None:
         """Inspect files through `opener`, or as `find` has them here; compute missing `digests`, and `record` them."""
         self._opener = opener
@@ -113,6 +97,8 @@ class Inspector:
         self._find = find
         self._record = record
         self._index = index
+        self._neighbours = neighbours or Neighbours(None)
+        self._numbers: dict[NormalizedName, int] = {}
         self._clock = clock
         self._prefix = f"facts:{opener.name}:{hashlib.sha256(place.encode()).hexdigest()[:16]}:"
         self._flights: Flights[NormalizedName, None] = Flights(background)
@@ -150,7 +136,7 @@ class Inspector:
                 await asyncio.wait([flight], timeout=BUDGET)
         if seen.stamp != self._stamps and not seen.complete:
             seen.stamp = self._stamps
-            seen.page = _completed(page, seen.facts, digests=self._digests)
+            seen.page = completed(page, seen.facts, digests=self._digests)
             seen.complete = not self._missing(seen)
         if not seen.complete and self._may_read(page.name):
             self._flights.launch(page.name, lambda: self._inspect_rest(page.name))
@@ -162,11 +148,11 @@ class Inspector:
     ) -> None:
         """Note what receiving a whole file has shown: its digest, and its METADATA where ranges were refused."""
         facts = seen.facts if (seen := self._seen.get(project)) is not None else await self._load(project)
-        fact = _fact(facts, file)
+        fact = fact_of(facts, file)
         if fact.sha256 == sha256 and (fact.metadata or fact.unreadable):
             return
         fact.sha256, fact.size = sha256, size
-        if path is not None and _lacks_metadata(file, fact):
+        if path is not None and lacks_metadata(file, fact):
             await self._read_metadata(file, fact, path)
         facts[file.filename] = fact
         self._changed(project)
@@ -176,7 +162,7 @@ class Inspector:
     async def distrust(self, project: NormalizedName, file: File, reason: str) -> None:
         """Advertise the core metadata of `file` no longer, because what its source publishes is wrong."""
         facts = seen.facts if (seen := self._seen.get(project)) is not None else await self._load(project)
-        fact = _fact(facts, file)
+        fact = fact_of(facts, file)
         fact.unreadable = reason
         facts[file.filename] = fact
         self._changed(project)
@@ -213,10 +199,7 @@ class Inspector:
         for file in lacking:
             if worth is not None and file.version not in worth:
                 continue
-            fact = seen.facts.get(file.filename)
-            if fact is not None and not _is_of(fact, file):
-                fact = None
-            if self._lacks_digest(file, fact) or self._can_have_metadata(file, fact):
+            if self._lacks(file, seen.facts.get(file.filename)):
                 missing.append(file)
         return missing
 
@@ -224,11 +207,16 @@ class Inspector:
         """Say whether the source's page leaves something open. Asked of every file of every page that is new."""
         return (file.core_metadata is False and file.is_wheel) or (self._digests and not file.hashes)
 
+    def _lacks(self, file: File, fact: Facts | None) -> bool:
+        if fact is not None and not is_of(fact, file):
+            fact = None
+        return self._lacks_digest(file, fact) or self._can_have_metadata(file, fact)
+
     def _lacks_digest(self, file: File, fact: Facts | None) -> bool:
         return self._digests and not self._offline and not file.hashes and (fact is None or fact.sha256 is None)
 
     def _can_have_metadata(self, file: File, fact: Facts | None) -> bool:
-        if not _lacks_metadata(file, fact):
+        if not lacks_metadata(file, fact):
             return False
         return not (self._offline or self._no_ranges) or self._local(file, fact) is not None
 
@@ -252,28 +240,43 @@ class Inspector:
         seen = self._seen.get(project)
         if seen is None:
             return
-        saved = self._clock()
+        left = deque(files)
         try:
-            for start in range(0, len(files), AT_ONCE):
-                async with asyncio.TaskGroup() as group:
-                    for file in files[start : start + AT_ONCE]:
-                        group.create_task(self._read(project, seen.facts, file, slots))
-                self._changed(project)
-                if self._clock() - saved > SAVE_EVERY:
-                    saved = self._clock()
-                    await self._save(project, seen.facts)
+            while left:
+                # One process at a time, each going on with what the others have found out.
+                async with self._neighbours.hold(self._prefix + project):
+                    await self._catch_up(project, seen.facts)
+                    await self._take_a_turn(project, seen.facts, left, slots)
         except* SourceError as errors:
             self._not_before[project] = self._clock() + AGAIN
             why = str(errors.exceptions[0])  # of several, each would say the same
             log.info("files could not be inspected", source=self._opener.name, project=project, reason=why)
         finally:
             self._changed(project)
-            await self._save(project, seen.facts)
+
+    async def _take_a_turn(
+        self, project: NormalizedName, facts: dict[str, Facts], left: deque[File], slots: asyncio.Semaphore
+    ) -> None:
+        """Read files, for a while, and save what they told."""
+        until = self._clock() + SAVE_EVERY
+        has_read = False
+        try:
+            while left and self._clock() <= until:
+                some = [left.popleft() for _ in range(min(AT_ONCE, len(left)))]
+                lacking = [file for file in some if self._lacks(file, facts.get(file.filename))]
+                has_read = has_read or bool(lacking)
+                async with asyncio.TaskGroup() as group:
+                    for file in lacking:
+                        group.create_task(self._read(project, facts, file, slots))
+                self._changed(project)
+        finally:
+            if has_read:
+                await self._save(project, facts)
 
     async def _read(
         self, project: NormalizedName, facts: dict[str, Facts], file: File, slots: asyncio.Semaphore
     ) -> None:
-        fact = _fact(facts, file)
+        fact = fact_of(facts, file)
         async with slots:
             try:
                 if self._can_have_metadata(file, fact):
@@ -329,7 +332,20 @@ class Inspector:
         prepared = self._prepared.pop(project, None)
         return await asyncio.shield(prepared) if prepared is not None else await self._read_index(project)
 
+    async def _catch_up(self, project: NormalizedName, facts: dict[str, Facts]) -> None:
+        """Take over what other processes have found out since."""
+        if self._numbers.get(project, 0) == self._neighbours.number(self._prefix + project):
+            return
+        for filename, fact in (await self._read_index(project)).items():
+            mine = facts.get(filename)
+            if mine is None or mine.identity != fact.identity or not (mine.metadata or mine.unreadable):
+                facts[filename] = fact
+        self._changed(project)
+
     async def _read_index(self, project: NormalizedName) -> dict[str, Facts]:
+        if len(self._numbers) > 4 * PAGES_IN_MEMORY:
+            self._numbers.clear()
+        self._numbers[project] = self._neighbours.number(self._prefix + project)
         raw = await self._index.get(self._prefix + project)
         if raw is None:
             return {}
@@ -340,47 +356,4 @@ class Inspector:
 
     async def _save(self, project: NormalizedName, facts: dict[str, Facts]) -> None:
         await self._index.put(self._prefix + project, _encode(facts))
-
-
-def _is_of(fact: Facts, file: File) -> bool:
-    # A digest that is written back gives an object another etag, and leaves its bytes as they are.
-    return fact.identity == identity_of(file) or (file.sha256 is not None and fact.sha256 == file.sha256)
-
-
-def _fact(facts: dict[str, Facts], file: File) -> Facts:
-    """Give what is known of these very bytes; `file` may have been completed with it already."""
-    fact = facts.get(file.filename)
-    return fact if fact is not None and _is_of(fact, file) else Facts(identity_of(file))
-
-
-def _lacks_metadata(file: File, fact: Facts | None) -> bool:
-    if not file.is_wheel or file.core_metadata is not False:
-        return False
-    return fact is None or (fact.metadata is None and fact.unreadable is None)
-
-
-def _completed(page: Page, facts: dict[str, Facts], *, digests: bool) -> Page:
-    """Give the page with the facts filled in where the source says nothing itself.
-
-    Without `digests`, those are left to the pin ledger: an upstream that lists none is held to what was served.
-    """
-    if not facts:
-        return page
-    files = []
-    for file in page.files:
-        fact = facts.get(file.filename)
-        if fact is None or not _is_of(fact, file):
-            files.append(file)
-            continue
-        files.append(
-            msgspec.structs.replace(
-                file,
-                hashes={**file.hashes, "sha256": fact.sha256}
-                if digests and fact.sha256 and not file.sha256
-                else file.hashes,
-                size=fact.size if file.size is None else file.size,
-                requires_python=file.requires_python or fact.requires_python,
-                core_metadata=False if fact.unreadable else file.core_metadata or fact.metadata or False,
-            )
-        )
-    return msgspec.structs.replace(page, files=tuple(files))
+        self._numbers[project] = self._neighbours.tell(self._prefix + project)
