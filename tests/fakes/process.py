@@ -78,6 +78,25 @@ class ServerProcess:
             )
         self._wait_until_ready(self._process)
 
+    def wait(self) -> int:
+        """Wait until it has ended by itself, and give its exit code."""
+        if self._process is None:
+            raise AssertionError("the server does not run")
+        return self._process.wait(PATIENCE)
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run another command to its end, in the same surroundings."""
+        command = [sys.executable, "-m", "proxy", *arguments]
+        return subprocess.run(
+            command,
+            cwd=self.folder,
+            env=self._variables(),
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE,
+            check=False,
+        )
+
     def stop(self) -> None:
         """End it as an operator would, and by force what does not obey."""
         if self._process is None:
