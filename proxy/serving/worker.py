@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -52,6 +53,7 @@ def work(duty: Duty) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     duty.not_ours()
+    supervisor = os.getppid()
     structlog.contextvars.bind_contextvars(worker=duty.number)
     try:
         asyncio.run(_serve(duty))
@@ -62,6 +64,10 @@ def work(duty: Duty) -> None:
         else:
             duty.ready.send_bytes(f"{code} {sentence}".encode())
         sys.exit(code)
+    finally:
+        if os.getppid() != supervisor:
+            # Nobody else is left to tidy up.
+            shutil.rmtree(os.environ["PROMETHEUS_MULTIPROC_DIR"], ignore_errors=True)
 
 
 async def _serve(duty: Duty) -> None:
