@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
-from proxy.config import embedded_default, load, models
+from proxy.config import Rules, embedded_default, load, models
 from proxy.config.loading import validate
 from proxy.config.schema import render
 from proxy.errors import ConfigurationInvalid, Problem
@@ -134,7 +134,7 @@ def test_every_setting_is_explained() -> None:
     assert missing(models.Connection, keys(everything["connections"])) == set()
     assert missing(models.Workspace, keys(everything["workspaces"])) == set()
     assert missing(models.Feed, keys(everything["feeds"])) == set()
-    assert missing(models.Rules, set(everything["feeds"]["default"]["rules"])) == set()
+    assert missing(Rules, set(everything["feeds"]["default"]["rules"])) == set()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda path: path.stem)

@@ -131,7 +131,7 @@ class LocalServer:
     async def until(self, is_so: Callable[[Reply], bool], path: str, *, within: float = 10.0) -> Reply:
         """Ask for a page in JSON until the answer is so."""
         async with asyncio.timeout(within):
-            while not is_so(reply := await self.page(path)):
+            while not is_so(reply := await self.page(path)):  # noqa: ASYNC110 - what it waits for is another's
                 await asyncio.sleep(0.02)
         return reply
 
