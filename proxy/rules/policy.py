@@ -33,7 +33,7 @@ from proxy.rules.vulnerabilities import VulnerabilityRule
 from proxy.simple.filename import kind_of
 from proxy.simple.model import File, NormalizedName, ProjectStatus
 
-__all__ = ["SERVED", "Context", "Exemption", "Pattern", "Policy", "Verdict", "judge_status", "parse_time"]
+__all__ = ["SERVED", "Context", "Exemption", "Pattern", "Policy", "Verdict", "parse_time"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,11 +233,6 @@ class Policy:
             return Verdict(served=False, rule="min_age", reason=shown, changes_at=of_age)
 
         return judge
-
-
-def judge_status(project: NormalizedName, status: ProjectStatus | None) -> Verdict:
-    """Judge a project's status marker where no feed has a say."""
-    return Policy().judge_status(project, status)
 
 
 def _hidden(rule: str, reason: str) -> Verdict:

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 
+from proxy.errors import Hidden
+from proxy.feed.pinning import Pinning
+from proxy.rules.pins import Pin
+from proxy.simple.filename import normalize
+from proxy.store.pins import Pins
 from tests.fakes.index import FakeIndex
 from tests.fakes.server import LocalServer, folder, settings, simple
 from tests.fakes.wheels import build_wheel
@@ -163,3 +170,68 @@ async def test_what_changed_is_shown_and_accepted_and_goes_from_one_server_to_an
     assert (await run("import", str(file), "--config", str(other)))[0] == 1
     async with LocalServer(settings(tmp_path / "elsewhere", {"public": simple(upstream.url)})) as server:
         assert (await server.get(f"/files/foo/{FILE}")).status == 403
+
+
+async def test_bytes_that_changed_unlisted_reach_nobody_and_raise_the_alarm(
+    stack: AsyncExitStack, cache_directory: Path, upstream: FakeIndex
+) -> None:
+    """The source lists no digest, and the cache was lost: only the ledger knows what the file was."""
+    upstream.has(FILE, hashes=())
+    config = settings(cache_directory, {"public": simple(upstream.url)})
+    async with LocalServer(config) as server:
+        await served(server)
+        good = (await server.get(f"/files/foo/{FILE}")).body
+    forget(cache_directory)
+    changed(upstream, hashes=())
+    server = await stack.enter_async_context(LocalServer(config))
+
+    with suppress(aiohttp.ClientError):
+        assert (await server.get(f"/files/foo/{FILE}")).body not in {good, upstream.files[FILE].content}
+    await server.until(lambda reply: "pin_alarms_total{" in reply.text, "/metrics")
+    await server.machine.rulebook.look()
+
+    refused = await server.get(f"/files/foo/{FILE}")
+    assert refused.status == 403
+    assert upstream.files[FILE].sha256 in refused.headers["Wheelgate-Reason"]
+
+
+async def test_two_servers_that_first_serve_different_bytes_do_not_both_win(tmp_path: Path) -> None:
+    project = normalize("foo")
+    assert project is not None
+    alarms: list[str] = []
+    async with Pins(tmp_path / "pins.db") as pins:
+        first = Pinning(pins, frozenset({"public"}), alarm=alarms.append, clock=lambda: 1.0)
+        other = Pinning(pins, frozenset({"public"}), alarm=alarms.append, clock=lambda: 2.0)
+        await first.serve("public", project, FILE, "a" * 64)
+        await first.serve("public", project, FILE, "a" * 64)
+        await other.serve("private", project, FILE, "b" * 64)
+
+        with pytest.raises(Hidden) as refused:
+            await other.serve("public", project, FILE, "b" * 64)
+
+        assert refused.value.rule == "pins"
+        assert alarms == ["public"]
+
+
+async def test_a_ledger_that_cannot_be_opened_is_told_and_keeps_nobody_waiting(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken(tmp_path / "pins.db")
+    async with Pins(tmp_path / "pins.db") as pins:
+        pin = Pin("public", "foo", FILE, "a" * 64, 1.0)
+        assert await pins.put(pin) == pin
+        assert await pins.all() == []
+        assert await pins.alarm(pin) is False
+        assert await pins.version() == 0
+
+    written = capsys.readouterr()
+    assert "restore the file" in written.out + written.err
+
+
+def forget(cache: Path) -> None:
+    shutil.rmtree(cache / "artifacts")
+    shutil.rmtree(cache / "index")
+
+
+def broken(file: Path) -> None:
+    file.write_bytes(b"no database at all" * 100)

@@ -6,6 +6,7 @@ import pytest
 
 from proxy.rules.advisories import index, read_entry
 from proxy.rules.licenses import LicenseRule, license_of
+from proxy.rules.pins import Pin, judge_pin
 from proxy.rules.policy import Context, Policy
 from proxy.rules.until import Until, end_of_day
 from proxy.rules.vulnerabilities import VulnerabilityRule
@@ -237,3 +238,34 @@ def test_every_verdict_that_hides_says_what_to_do() -> None:
 
     assert all("ask the people who run this index" in verdict.remedy for verdict in hidden)
     assert Policy().judge_project(name("foo")).remedy == ""
+
+
+@pytest.mark.parametrize("text", ["", "==1", "foo bar", "foo=="])
+def test_an_entry_that_names_nothing_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        patterns(text)
+
+
+def test_an_allowed_project_is_served_by_the_entries_that_name_it_alone() -> None:
+    policy = Policy(allow=patterns("foo<2", "bar", "fo*>=3"))
+    third = file("foo-3.0-py3-none-any.whl")
+
+    assert served(policy, OLD, NEW, third) == [OLD.filename, third.filename]
+    (verdict,) = policy.judge_files(name("foo"), [NEW], now=NOW)
+    assert verdict.reason == "version 2.0 is not allowed ('foo<2', 'fo*>=3' is)"
+    assert served(Policy(allow=()), OLD) == []
+
+
+def test_a_file_is_held_to_the_bytes_that_were_first_served() -> None:
+    same, other = Pin("public", "foo", OLD.filename, "0" * 64, NOW), Pin("public", "foo", OLD.filename, "1" * 64, NOW)
+    bare = file(OLD.filename, hashes={})
+
+    assert judge_pin(OLD, None).served
+    assert judge_pin(OLD, same).served
+    assert judge_pin(bare, other).served
+    verdict = judge_pin(OLD, other)
+    assert verdict.rule == "pins"
+    assert "first served it at 2026-11-22T12:00:00Z" in verdict.reason
+    assert "tell the people who run this index" in verdict.remedy
+    found = Pin("public", "foo", OLD.filename, "1" * 64, NOW, found="2" * 64, found_at=NOW)
+    assert not judge_pin(bare, found).served
