@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 from collections.abc import Awaitable, Callable
@@ -66,6 +65,8 @@ def check_rules(*, requirements: Path, feed: str, config: Path | None, as_json: 
     Exit code: 0 nothing is hidden that is needed, 1 something is, or is not there, 2 the file or the
     configuration is wrong.
     """
+    import asyncio
+
     from proxy import assembly
     from proxy.cli_output import print_rehearsal
     from proxy.config.relations import nearest
@@ -175,6 +176,8 @@ def _ask(config: Path | None, project: str | None) -> list[Pin]:
 
 def _work(config: Path | None, work: Callable[[Pins], Awaitable[T]]) -> T:
     """Do something with the ledger of the configuration."""
+    import asyncio
+
     from proxy.store.pins import Pins
     from proxy.telemetry import logs
 
