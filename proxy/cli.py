@@ -143,20 +143,20 @@ def serve(
 
     from proxy.cli_output import announce
     from proxy.config import find
-    from proxy.serving.listening import listen
+    from proxy.serving.listening import bind
     from proxy.serving.reloading import Orders
 
     orders = Orders(load, find(config, os.environ), announce, _describe)
     with _listening(loaded.server.host, loaded.server.port):
-        sockets = listen(loaded.server.host, loaded.server.port)
-    if loaded.server.processes == 1:
-        from proxy.serving.alone import Alone
+        sockets = bind(loaded.server.host, loaded.server.port)
+        if loaded.server.processes == 1:
+            from proxy.serving.alone import Alone
 
-        code = 0 if _run(Alone(orders).serve(loaded, sockets)) else FAILED
-    else:
-        from proxy.serving import many
+            code = 0 if _run(Alone(orders).serve(loaded, sockets)) else FAILED
+        else:
+            from proxy.serving import many
 
-        code = many.serve(loaded, sockets, orders)
+            code = many.serve(loaded, sockets, orders)
     raise click.exceptions.Exit(code)
 
 

@@ -13,7 +13,7 @@ from proxy.assembly import Machine
 from proxy.config import Config
 from proxy.errors import WheelgateError
 from proxy.serving.generation import GRACE, serving
-from proxy.serving.listening import close, listen, port_of
+from proxy.serving.listening import bind, close, port_of
 from proxy.serving.reloading import Orders, refuse, reload
 from proxy.telemetry.metrics import Metrics
 
@@ -94,7 +94,7 @@ class Alone:
         sockets = current.sockets
         try:
             if _address(config) != _address(current.config):
-                sockets = listen(*_address(config))
+                sockets = bind(*_address(config))
             successor = await self._start(group, config, sockets)
         except (WheelgateError, OSError) as error:
             if sockets is not current.sockets:

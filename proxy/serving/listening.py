@@ -1,4 +1,4 @@
-"""The listening sockets: opened once, before anything is built, and shared by all who serve."""
+"""The listening sockets: bound once, before anything is built, and shared by all who serve."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ BACKLOG = 1024
 """How many connections the kernel keeps waiting until somebody takes them."""
 
 
-def listen(host: str, port: int) -> list[socket.socket]:
-    """Listen on each address of `host`; port 0 is the same free one on all of them.
+def bind(host: str, port: int) -> list[socket.socket]:
+    """Take each address of `host`; port 0 is the same free one on all of them. Who serves begins to listen.
 
     One socket for all processes: what waits on it is lost with none of them, other than with `SO_REUSEPORT`.
 
@@ -60,7 +60,6 @@ def _bound(family: int, kind: int, protocol: int, address: tuple[object, ...]) -
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         one.setblocking(False)
         one.bind(address)
-        one.listen(BACKLOG)
     except BaseException:
         one.close()
         raise

@@ -22,7 +22,7 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from proxy.config import Config
 from proxy.serving.generation import GRACE
-from proxy.serving.listening import close, listen, port_of
+from proxy.serving.listening import bind, close, port_of
 from proxy.serving.reloading import Orders, refuse, reload
 from proxy.serving.vacancies import Vacancies
 from proxy.serving.workers import Started, Worker, start
@@ -104,12 +104,12 @@ class Supervisor:
         is_announced = False
         while any(True for _ in self._all()) or not self._is_stopping:
             self._wait()
+            if not is_announced and self._current.is_ready:
+                is_announced = True
+                self._tell()
             self._hear()
             self._reap(is_first=not is_announced)
             self._kill_the_late()
-            if not is_announced and not self._is_stopping and self._current.is_ready:
-                is_announced = True
-                self._tell()
             self._change_over()
             self._replace()
         log.info("stopped")
@@ -177,7 +177,7 @@ class Supervisor:
         sockets = self._current.sockets
         try:
             if (server.host, server.port) != (now.host, now.port):
-                sockets = listen(server.host, server.port)
+                sockets = bind(server.host, server.port)
         except OSError as error:
             refuse(f"cannot listen on {server.host}, port {server.port}: {error.strerror}")
             return
