@@ -12,17 +12,26 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
+import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.web_protocol import RequestHandler
 
 from proxy.telemetry.access import AccessLog, Noted
+from proxy.web import problems
+from proxy.web.serving import SERVER
 from proxy.web.shelf import NOT_MODIFIED, Shelf, Wish
+
+log = structlog.get_logger(__name__)
 
 _NEEDED = ("_waiter", "_messages", "_force_close", "_close", "_keepalive", "_keepalive_handle", "_keepalive_timeout")
 _GET, _HEAD = b"GET ", b"HEAD "
-_VERSION = b" HTTP/1.1\r\n"
+_LINE_END = b"\r\n"
+_VERSION = b" HTTP/1.1"
 _END = b"\r\n\r\n"
 JOINED = 1 << 16
 """Up to this size, in bytes, head and body go out in one piece."""
@@ -57,13 +66,32 @@ class Connection(RequestHandler):
     def data_received(self, data: bytes) -> None:
         """Answer at once where that is possible; else hand on what came."""
         if self._is_between:
-            end = data.find(_VERSION)
+            # The first line alone tells the version: a header may hold the same words.
+            end = data.find(_LINE_END) - len(_VERSION)
             wish = self._understand(data, end)
             if wish is None:
                 self._is_between = False
             elif data.startswith(_GET) and self._is_idle() and self._answer(data[len(_GET) : end], wish):
                 return
         super().data_received(data)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP, in our own form; its bytes stay out of the log, where they may hold a credential."""
+        if not isinstance(exc, HttpProcessingError) or request.writer.output_size:
+            return super().handle_error(request, status, exc, message)
+        request_id = uuid.uuid4().hex[:16]
+        log.info("malformed request", client=self._client, reason=type(exc).__name__, request_id=request_id)
+        detail = f"this is no request that HTTP allows ({type(exc).__name__})"
+        response = problems.plain(HTTPStatus.BAD_REQUEST, detail, "look at what is between you and here", request_id)
+        response.headers.update({"Server": SERVER, "X-Request-ID": request_id})
+        response.force_close()
+        return response
 
     def _is_idle(self) -> bool:
         waiter = self._waiter
@@ -80,9 +108,11 @@ class Connection(RequestHandler):
 
     def _understand(self, data: bytes, end: int) -> Wish | None:
         """Give what one whole request without a body asks for: after such a one the parser is between two again."""
-        if end < 0 or not data.endswith(_END) or not data.startswith((_GET, _HEAD)):
+        if end < 0 or not data.startswith(_VERSION, end):
             return None
-        block = data[end + len(_VERSION) : -len(_END)]
+        if not data.endswith(_END) or not data.startswith((_GET, _HEAD)):
+            return None
+        block = data[end + len(_VERSION) + len(_LINE_END) : -len(_END)]
         return None if _END in block else self._shelf.wish(block)
 
     def _answer(self, path: bytes, wish: Wish) -> bool:
