@@ -208,7 +208,13 @@ class ListedMirror:
         """Let the other processes know what a look has shown."""
         key = f"{self._key}:{project}"
         await self._index.put(key, _encode(record), expire=max(self.windows.fresh, 60.0))
-        self._heard[project] = self._neighbours.tell(key)
+        self._note_heard(project, self._neighbours.tell(key))
+
+    def _note_heard(self, project: NormalizedName, number: int) -> None:
+        # Clients choose the names, so the oldest go.
+        if len(self._heard) >= LOOKS:
+            self._heard.pop(next(iter(self._heard)))
+        self._heard[project] = number
 
     async def _hear(self, project: NormalizedName) -> None:
         """Take over the look of another process, where there is one since the last time."""
@@ -216,9 +222,7 @@ class ListedMirror:
         number = self._neighbours.number(key)
         if self._heard.get(project, 0) == number:
             return
-        if len(self._heard) >= LOOKS:
-            self._heard.pop(next(iter(self._heard)))
-        self._heard[project] = number
+        self._note_heard(project, number)
         raw = await self._index.get(key)
         if raw is None:
             return

@@ -27,7 +27,7 @@ from proxy.telemetry.access import AccessLog, Noted
 from proxy.telemetry.audit import Subject
 from proxy.telemetry.metrics import Metrics
 from proxy.web import problems
-from proxy.web.routes import DEFAULT, Kind, Route, route
+from proxy.web.routes import DEFAULT, Kind, Route, path_of, route
 from proxy.web.serving import SERVER, SUBJECT, Aborted
 from proxy.web.shelf import FINISHED, Shelf
 
@@ -60,7 +60,7 @@ class App:
         start = time.perf_counter()
         request_id = uuid.uuid4().hex[:16]
         epoch = self._shelf.epoch
-        path = request.raw_path.partition("?")[0]
+        path = path_of(request.raw_path)
         found = route(path, self._feeds)
         name = found.kind.value if found is not None else "none"
         with structlog.contextvars.bound_contextvars(request_id=request_id):
@@ -144,7 +144,7 @@ def _explain_href(request: web.BaseRequest, found: Route) -> str:
     """Give the way to the explanation of a project, relative, so that it holds under any prefix."""
     if found.project is None:
         return ""
-    depth = request.raw_path.partition("?")[0].count("/") - 1
+    depth = path_of(request.raw_path).count("/") - 1
     feed = "" if found.feed == DEFAULT else f"{found.feed}/"
     return f"{'../' * depth}{feed}explain/{found.project}"
 

@@ -37,6 +37,7 @@ class Kind(StrEnum):
     REDIRECT = "redirect"
 
 
+_ABSOLUTE = re.compile(r"https?://[^/]*", re.IGNORECASE)
 _SECTIONS = frozenset({"simple", "files", "links", "explain"})
 _SIDECARS = {".metadata": Kind.METADATA, ".provenance": Kind.PROVENANCE}
 _OPERATIONS = {"livez": Kind.LIVEZ, "readyz": Kind.READYZ, "metrics": Kind.METRICS}
@@ -61,6 +62,16 @@ class Route:
         if self.project is None:
             raise LookupError(f"{self.kind} names no project")
         return self.project
+
+
+def path_of(target: str) -> str:
+    """Give the path of a request's target, without its query; also of one that names scheme and host.
+
+    Source: RFC 9112 §3.2.2 (a server must accept the absolute form).
+    """
+    path = target.partition("?")[0]
+    absolute = _ABSOLUTE.match(path)
+    return path if absolute is None else path[absolute.end() :] or "/"
 
 
 def route(path: str, feeds: Collection[str]) -> Route | None:

@@ -23,6 +23,8 @@ BARE = "bare"
 """The key of an answer that is the same whatever is asked for: a file."""
 BYTES = 64 << 20
 """How many bytes of answers are kept."""
+BESIDE = 1 << 10
+"""About how many bytes an answer takes beside its body and heads: many small ones must not grow without a bound."""
 LARGEST = 8 << 20
 """The largest answer that is kept, in bytes."""
 BLOCKS = 512
@@ -76,6 +78,11 @@ class Answer:
     given: int = 0
     unchanged: int = 0
 
+    @property
+    def weight(self) -> int:
+        """How many bytes it takes, about."""
+        return BESIDE + len(self.head) + len(self.head_unchanged) + len(self.body)
+
 
 @dataclass(frozen=True, slots=True)
 class Finished:
@@ -124,7 +131,7 @@ class Shelf:
             if name not in {"Content-Type", "Content-Encoding"}
         )
         size = len(finished.body)
-        kept[finished.key] = Answer(
+        kept[finished.key] = answer = Answer(
             finished.route,
             finished.etag,
             finished.good_until,
@@ -133,11 +140,11 @@ class Shelf:
             finished.body,
             finished.subject,
         )
-        self._size += size
+        self._size += answer.weight
         while self._size > BYTES and len(self._answers) > 1:
             _, gone = self._answers.popitem(last=False)
-            for answer in gone.values():
-                self._forget(answer)
+            for forgotten in gone.values():
+                self._forget(forgotten)
 
     def clear(self) -> None:
         """Forget all answers, because other rules hold now."""
@@ -191,7 +198,7 @@ class Shelf:
 
     def _forget(self, answer: Answer | None) -> None:
         if answer is not None:
-            self._size -= len(answer.body)
+            self._size -= answer.weight
 
 
 def _count(into: dict[tuple[str, int], list[int]], answer: Answer) -> None:

@@ -16,9 +16,11 @@ from hypothesis import strategies as st
 from proxy.assembly import Machine, build
 from proxy.config import Config
 from proxy.web.edge import Server, is_supported
+from proxy.web.shelf import BARE, BESIDE, BYTES, Finished, Shelf, Wish
 from tests.fakes.index import FakeIndex
 
 _VOLATILE = re.compile(rb"(?m)^(Date|X-Request-ID): [^\r]*\r\n|\"request_id\": \"[0-9a-f]+\"")
+_WISH = Wish(None, None, BARE, None, "")
 
 _PATHS = [
     "/simple/bar/",
@@ -198,3 +200,58 @@ async def test_pipelined_requests_are_answered_in_order(tmp_path: Path) -> None:
         writer.close()
 
         assert b" 404 " in first.splitlines()[0]
+
+
+async def test_a_version_within_a_header_is_not_that_of_the_request(tmp_path: Path) -> None:
+    """What is behind a head that announces a body is that body, however much it looks like a request."""
+    async with _machine(tmp_path) as machine, _both(machine) as (quick, _):
+        inner = _request("/simple/bar/", [])
+        await _ask(quick, [inner])
+        machine.shelf.counts()
+        outer = b"GET /x HTTP/1.0\r\nConnection: keep-alive\r\nContent-Length: %d\r\nX: HTTP/1.1\r\nHost: x\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", quick)
+
+        writer.write(outer % len(inner))
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(inner + inner)
+        await reader.readuntil(b"HTTP/1.1 200")
+        writer.close()
+
+        assert machine.shelf.counts() == {}
+
+
+async def test_what_is_no_http_is_400_in_our_form_and_not_in_the_log(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A line of it may hold a credential, and a traceback for each would let anybody fill the log."""
+    async with _machine(tmp_path) as machine, _both(machine) as (quick, _):
+        reader, writer = await asyncio.open_connection("127.0.0.1", quick)
+
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\nAuthorization: Basic c2VjcmV0\x00\r\n\r\n")
+        answer = await reader.read()
+        writer.close()
+
+        assert answer.split(b" ")[1] == b"400"
+        assert b"application/problem+json" in answer
+        assert b"c2VjcmV0" not in answer
+        assert caplog.records == []
+
+
+async def test_the_absolute_form_of_a_target_answers_like_its_path(tmp_path: Path) -> None:
+    async with _machine(tmp_path) as machine, _both(machine) as (quick, _):
+        answers = await _ask(quick, [_request(f"{before}/simple/bar/", []) for before in ("", "http://other.example")])
+
+        assert answers[0].startswith(b"HTTP/1.1 200")
+        assert answers[1] == answers[0]
+
+
+def test_small_answers_are_bounded_as_well() -> None:
+    """Clients spell a file's name in as many ways as they like."""
+    shelf = Shelf(lambda: 0.0)
+    finished = Finished(BARE, "file", '"x"', 1.0, {"ETag": '"x"'}, b"x")
+
+    for number in range(BYTES // BESIDE + 100):
+        shelf.put(f"/files/bar/{number}", finished, "wheelgate")
+
+    assert shelf.find(b"/files/bar/0", _WISH) is None
+    assert shelf.find(f"/files/bar/{number}".encode(), _WISH) is not None
