@@ -20,6 +20,7 @@ from proxy.simple.model import NormalizedName
 
 log = structlog.get_logger(__name__)
 
+REMEDY = "put a whole OSV database there, readable by the server's user; no restart is needed"
 _LARGEST = 64 << 20
 """Bytes of a single entry: what is larger is no advisory."""
 
@@ -63,8 +64,8 @@ class Database:
             log.info("vulnerability database read", path=str(self.path), projects=len(self.advisories or ()))
             return True
         if self.trouble != said:
-            used = "nothing is known" if self.advisories is None else "the one before goes on being used"
-            log.error("vulnerability database cannot be read", reason=self.trouble, used=used)
+            used = "none: all is hidden" if self.advisories is None else "the one before goes on being used"
+            log.error("vulnerability database cannot be read", reason=self.trouble, used=used, remedy=REMEDY)
         return self.trouble != said
 
 

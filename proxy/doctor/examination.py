@@ -1,14 +1,16 @@
-"""Examines all sources and workspaces of a configuration at once, each within its time."""
+"""Examines all sources, workspaces and databases of a configuration at once, each within its time."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, assert_never
 
 from proxy.config import Config
 from proxy.config.models import AzureBlobSource, DirectorySource, GithubSource, SimpleSource, Source
+from proxy.doctor.advisories import examine_database
 from proxy.doctor.azure import examine_container
 from proxy.doctor.chart import Answers, Chart, Means
 from proxy.doctor.directory import examine_directory
@@ -25,12 +27,13 @@ from proxy.sources.session import Session
 from proxy.tasks import Background
 
 BOUND = 20.0
-"""Seconds for each source and workspace."""
+"""Seconds for each row."""
 _WORKSPACE = "workspace"
+_ADVISORIES = "advisories"
 
 
 def unasked(config: Config) -> Report:
-    """Give a row for each source and workspace, of which nothing was asked."""
+    """Give a row for each source, workspace and database, of which nothing was asked."""
     return Report(tuple(chart.row() for chart in _charts(config)))
 
 
@@ -49,12 +52,16 @@ async def examine(config: Config, *, bound: float = BOUND, clock: Callable[[], f
 
 def _charts(config: Config) -> list[Chart]:
     sources = [Chart(name, settings.kind) for name, settings in config.sources.items()]
-    return sources + [Chart(name, _WORKSPACE) for name in config.workspaces]
+    named = [feed.rules.vulnerabilities.database for feed in config.feeds.values() if feed.rules.vulnerabilities]
+    databases = [Chart(str(path), _ADVISORIES) for path in dict.fromkeys(named)]
+    return sources + [Chart(name, _WORKSPACE) for name in config.workspaces] + databases
 
 
 def _examination(chart: Chart, means: Means) -> Coroutine[Any, Any, None]:
     if chart.kind == _WORKSPACE:
         return examine_workspace(chart, means)
+    if chart.kind == _ADVISORIES:
+        return examine_database(chart, Path(chart.name))
     settings: Source = means.config.sources[chart.name]
     match settings:
         case SimpleSource():

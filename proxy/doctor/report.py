@@ -1,4 +1,4 @@
-"""What `wheelgate check` finds out about each source and workspace."""
+"""What `wheelgate check` finds out about each source, workspace and database of advisories."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import msgspec
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One source or workspace. `None` means that it was not found out, or does not apply."""
+    """One source, workspace or database of advisories. `None` means that it was not found out, or does not apply."""
 
     name: str
     kind: str
-    """`simple`, `azure-blob`, `github`, `directory` or `workspace`."""
+    """`simple`, `azure-blob`, `github`, `directory`, `workspace` or `advisories`."""
     reachable: bool | None = None
     authorised: bool | None = None
     formats: tuple[str, ...] = ()

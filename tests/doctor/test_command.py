@@ -116,3 +116,28 @@ def test_offline_asks_nothing(check: Run, upstream: FakeIndex, arguments: list[s
     assert done.returncode == 0
     assert "team" in done.stdout
     assert upstream.requests == []
+
+
+def test_a_database_of_advisories_that_cannot_be_read_is_told(check: Run, tmp_path: Path) -> None:
+    """As long as it cannot, the feed hides every file."""
+    with (tmp_path / "wheelgate.toml").open("a") as file:
+        file.write('rules.vulnerabilities.database = "osv"\n')
+
+    done = check(FEED_PAT="a-valid-token")
+
+    assert done.returncode == 1
+    assert "osv: the database of advisories cannot be read: no such file or directory" in done.stdout
+    assert "  → put a whole OSV database there" in done.stdout
+
+
+def test_a_database_of_advisories_that_can_be_read_is_a_good_row(check: Run, tmp_path: Path) -> None:
+    (tmp_path / "osv").mkdir()
+    entry = {"id": "X-1", "affected": [{"package": {"ecosystem": "PyPI", "name": "foo"}, "versions": ["1.0"]}]}
+    (tmp_path / "osv" / "X-1.json").write_text(json.dumps(entry))
+    with (tmp_path / "wheelgate.toml").open("a") as file:
+        file.write('rules.vulnerabilities.database = "osv"\n')
+
+    done = check(FEED_PAT="a-valid-token")
+
+    assert done.returncode == 0
+    assert "advisories for 1 project" in done.stdout
