@@ -85,8 +85,7 @@ def print_report(report: Report, out: TextIO) -> None:
 def print_explanation(explanation: Explanation, out: TextIO) -> None:
     """Print who owns a project, what each source said, and what becomes of each file."""
     console = _console(out)
-    owner = f"owned by {explanation.owner}" if explanation.owner else "owned by no source"
-    title = f"[bold]{escape(explanation.project)}[/] in feed {escape(explanation.feed)}: {escape(owner)}"
+    title = f"[bold]{escape(explanation.project)}[/] in feed {escape(explanation.feed)}: {escape(explanation.whose)}"
     _say(console, f"{title} ({escape(explanation.why)})")
     if explanation.answer is not UNSET:
         _say(console, escape(str(explanation.answer)))
@@ -104,7 +103,8 @@ def print_explanation(explanation: Explanation, out: TextIO) -> None:
     files = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 2))
     for file in explanation.files:
         files.add_row(*_file_cells(file))
-    console.print(files)
+    if explanation.files:
+        console.print(files)
 
 
 def print_rehearsal(rehearsal: Rehearsal, out: TextIO) -> None:

@@ -72,10 +72,16 @@ class Explanation(msgspec.Struct, frozen=True):
         """Whether every source that may own the project answered that it does not have it."""
         return not self.is_known and not any(source.said.startswith(COULD_NOT_BE_ASKED) for source in self.sources)
 
+    @property
+    def whose(self) -> str:
+        """Who owns the project, in words."""
+        if self.is_known:
+            return f"owned by {self.owner}"
+        return "owned by no source" if self.is_absent else "nobody can say now whose it is"
+
     def as_text(self) -> str:
         """Give it as a person reads it in a browser or a terminal."""
-        owner = f"owned by {self.owner}" if self.owner else "owned by no source"
-        lines = [f"{self.project} in feed {self.feed}: {owner} ({self.why})"]
+        lines = [f"{self.project} in feed {self.feed}: {self.whose} ({self.why})"]
         lines += [] if self.answer is UNSET else ["", str(self.answer)]
         lines += [] if self.warnings is UNSET else ["", *(f"warning: {warning}" for warning in self.warnings)]
         lines += ["", "sources, in the order in which they are asked:"]
