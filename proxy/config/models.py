@@ -15,7 +15,6 @@ from pydantic import Field
 from proxy.config.rules import Rules
 from proxy.config.values import (
     ApiVersion,
-    ConnectionString,
     Count,
     Duration,
     Flag,
@@ -185,11 +184,6 @@ class AzureBlobSource(_Remote, _Listed):
     """The storage service's version that is spoken; an emulator or Azure Stack may want an older one."""
     max_connections: Count = 16
     """How many requests may be under way at once."""
-
-    @property
-    def has_connection_string(self) -> bool:
-        """Whether the endpoint comes with the credential."""
-        return isinstance(self.credential, ConnectionString)
 
 
 class GithubSource(_Remote, _Listed):

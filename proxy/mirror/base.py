@@ -153,11 +153,6 @@ class Outage:
         """Whether it is too early to ask again without need."""
         return self._clock() < self._quiet_until
 
-    @property
-    def quiet_until(self) -> float:
-        """Until when, in seconds since the epoch."""
-        return self._quiet_until
-
     def note(self, error: SourceError) -> None:
         """Note a failed attempt."""
         if self.error is None:

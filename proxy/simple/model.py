@@ -6,12 +6,8 @@ are their only serialised form (MessagePack), and a record of another shape deco
 
 from __future__ import annotations
 
-from typing import Literal
-
 import msgspec
 from packaging.utils import NormalizedName
-
-Status = Literal["active", "archived", "quarantined", "deprecated"]
 
 __all__ = ["File", "NormalizedName", "Page", "ProjectStatus", "decode_page", "encode"]
 
