@@ -60,7 +60,7 @@ def set_up(level: Level = "info", form: Form = "auto", stream: TextIO | None = N
     in_colour = out.isatty()
     renderer: Processor
     if form == "json" or (form == "auto" and not in_colour):
-        renderer = structlog.processors.JSONRenderer(ensure_ascii=False)
+        renderer = structlog.processors.JSONRenderer(ensure_ascii=False, separators=(",", ":"))
     else:
         renderer = structlog.dev.ConsoleRenderer(colors=in_colour)
     structlog.configure(
