@@ -93,7 +93,11 @@ async def load(url: str) -> AsyncIterator[list[int]]:
         is_over.set()
 
 
-async def test_a_herd_over_two_processes_asks_for_a_cold_page_once(server: ServerProcess, upstream: FakeIndex) -> None:
+async def test_a_herd_over_two_processes_asks_for_a_cold_page_once(
+    start_server: StartServer, upstream: FakeIndex, config: str
+) -> None:
+    fresh = config.replace('fresh = "0 s"', 'fresh = "1 min"').replace('stale = "0 s"', 'stale = "1 min"')
+    server = await asyncio.to_thread(start_server, fresh)
     upstream.delay = 0.3
 
     replies = await ask_many(f"{server.url}/simple/big/", 100)
