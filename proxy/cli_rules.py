@@ -186,6 +186,10 @@ def _work(config: Path | None, work: Callable[[Pins], Awaitable[T]]) -> T:
 
     async def within() -> T:
         async with Pins(loaded.cache.ledger) as ledger:
+            if not ledger.is_open:
+                raise click.ClickException(
+                    f"there is no ledger in {ledger.file} (check cache.pins, and who may use it)"
+                )
             return await work(ledger)
 
     return asyncio.run(within())

@@ -11,7 +11,8 @@
     ├── FileAbsent                the project is there, the file is not on its page -> 404
     ├── Hidden                    a rule or the project's status hides it        -> 403
     ├── NotAcceptable             no format that the client accepts              -> 406
-    └── ArtifactWrong             the bytes are not those of the digest          -> abort
+    ├── ArtifactWrong             the bytes are not those of the digest          -> abort
+    └── CacheUnusable             the folder of the cache cannot be written      -> the server does not start
 
 The statuses on the right are assigned in one table, in `web/problems.py`.
 """
@@ -139,3 +140,12 @@ class ArtifactWrong(WheelgateError):
         self.found = found
         self.remedy = "nothing was kept; tell the people who run the source that listing and bytes disagree"
         super().__init__(f"source {source} sent {filename} with {found} where {expected} was listed")
+
+
+class CacheUnusable(WheelgateError):
+    """The folder that artifacts are kept in cannot be made or written."""
+
+    def __init__(self, directory: str, reason: str) -> None:
+        """Name the folder and what the system said."""
+        self.remedy = "name a folder on a local disk that the server's user may write, as cache.directory"
+        super().__init__(f"the cache cannot be in {directory}: {reason}")

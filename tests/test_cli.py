@@ -160,6 +160,34 @@ def test_check_gives_mistakes_as_json_too(wheelgate: Run, bad: str) -> None:
     }
 
 
+def test_a_cache_that_cannot_be_written_is_one_sentence_with_the_remedy(
+    wheelgate: Run, tmp_path: Path, good: str
+) -> None:
+    (tmp_path / "afile").touch()
+    (tmp_path / good).write_text(f'cache.directory = "afile"\nserver.port = 0\n{GOOD}')
+
+    done = wheelgate("serve", "--config", good, "--log-level", "error")
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "wheelgate: the cache cannot be in afile/artifacts: not a directory "
+        "(name a folder on a local disk that the server's user may write, as cache.directory)\n"
+    )
+
+
+@pytest.mark.parametrize("command", [["show"], ["export"], ["accept", "foo", "foo-1.0-py3-none-any.whl"]])
+def test_a_ledger_that_cannot_be_opened_is_no_empty_one(
+    wheelgate: Run, tmp_path: Path, good: str, command: list[str]
+) -> None:
+    (tmp_path / "afile").touch()
+    (tmp_path / good).write_text(f'cache.pins = "afile/pins.db"\n{GOOD}')
+
+    done = wheelgate("pins", *command, "--config", good)
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "wheelgate: there is no ledger in afile/pins.db (check cache.pins, and who may use it)" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

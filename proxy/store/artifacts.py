@@ -25,6 +25,7 @@ from typing import ParamSpec, Self, TypeVar
 
 import structlog
 
+from proxy.errors import CacheUnusable
 from proxy.store.eviction import Eviction
 from proxy.store.partial import FOLDER, Partial, open_partial, place
 
@@ -103,8 +104,11 @@ class Artifacts:
         self._sweeper = ThreadPoolExecutor(1, thread_name_prefix="eviction")
 
     async def __aenter__(self) -> Self:
-        """Make the folders; what is in them is looked through afterwards, in a thread."""
-        await self.run(self._prepare)
+        """Make the folders; what is in them is looked through afterwards, in a thread.
+
+        Raises: CacheUnusable if they cannot be made or written.
+        """
+        await self.run(self._open)
         self._eviction.is_due()
         self._sweep(self._eviction.scan)
         return self
@@ -222,6 +226,14 @@ class Artifacts:
         # After the end of the store, the next start looks through the folder.
         with suppress(RuntimeError):
             self._sweeper.submit(_logged, work)
+
+    def _open(self) -> None:
+        try:
+            self._prepare()
+        except OSError as error:
+            raise CacheUnusable(str(self.directory), (error.strerror or str(error)).lower()) from error
+        if not os.access(self.partials, os.W_OK | os.X_OK):
+            raise CacheUnusable(str(self.directory), "it may not be written")
 
     def _prepare(self) -> None:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)

@@ -57,6 +57,11 @@ class Pins:
             await self._run(self._database.close)
         self._thread.shutdown(wait=False)
 
+    @property
+    def is_open(self) -> bool:
+        """Whether there is a ledger at all; what is wrong where there is none, the log has said."""
+        return self._database is not None
+
     async def of(self, source: str, project: str) -> list[Pin]:
         """Give what was served of a project from a source."""
         where = "source = ? AND project = ?"
