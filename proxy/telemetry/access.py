@@ -4,12 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import select
-import sys
 import time
-from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
-from functools import lru_cache
 from types import TracebackType
 from typing import Self
 
@@ -17,7 +12,7 @@ import msgspec
 import structlog
 
 from proxy.telemetry.audit import Audit, Subject
-from proxy.telemetry.logs import scrub
+from proxy.telemetry.lines import are_json, moment, scrubbed, write_json
 
 log = structlog.get_logger(__name__)
 
@@ -70,7 +65,6 @@ class AccessLog:
         self._audit = audit or Audit(is_on=False)
         self._waiting: list[Noted] = []
         self._timer: asyncio.TimerHandle | None = None
-        self._encoder = msgspec.json.Encoder()
         self._worker: int | msgspec.UnsetType = structlog.contextvars.get_contextvars().get("worker", msgspec.UNSET)
         self._is_logging = log.is_enabled_for(logging.INFO)
         self.is_on = self._is_logging or self._audit.is_on
@@ -112,10 +106,8 @@ class AccessLog:
         if not waiting:
             return
         lines = [_line(noted, self._worker) for noted in waiting]
-        if isinstance(structlog.get_config()["processors"][-1], structlog.processors.JSONRenderer):
-            for batch in _batches([self._encoder.encode(line) for line in lines]):
-                sys.stderr.write(batch.decode())
-                sys.stderr.flush()
+        if are_json():
+            write_json(lines)
             return
         for line in lines:
             fields = {
@@ -124,40 +116,18 @@ class AccessLog:
             log.info(fields.pop("event"), **{key: fields[key] for key in fields if key not in {"timestamp", "level"}})
 
 
-def _batches(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Put lines together as far as a pipe takes them in one piece, so that no other process writes in between."""
-    batch = bytearray()
-    for line in lines:
-        if batch and len(batch) + len(line) + 1 > select.PIPE_BUF:
-            yield bytes(batch)
-            batch.clear()
-        batch += line + b"\n"
-    if batch:
-        yield bytes(batch)
-
-
 def _line(noted: Noted, worker: int | msgspec.UnsetType) -> Line:
     return Line(
-        timestamp=f"{_second(int(noted.at))}.{int(noted.at % 1 * 1_000_000):06d}Z",
+        timestamp=moment(noted.at),
         level="info",
         event="request",
         method=noted.method,
-        path=_scrubbed(noted.path),
+        path=scrubbed(noted.path),
         route=noted.route,
         status=noted.status or "aborted",
         ms=round(noted.seconds * 1000, 1),
         client=noted.client,
-        agent=_scrubbed(noted.agent[:AGENT]),
+        agent=scrubbed(noted.agent[:AGENT]),
         request_id=noted.request_id,
         worker=worker,
     )
-
-
-@lru_cache(maxsize=4096)
-def _scrubbed(text: str) -> str:
-    return scrub(text)
-
-
-@lru_cache(maxsize=4)
-def _second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import logging
 import os
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +19,7 @@ from typing import Self
 import msgspec
 import structlog
 
-from proxy.telemetry.logs import scrub
+from proxy.telemetry.lines import are_json, moment, scrubbed, write_json
 
 log = structlog.get_logger(__name__)
 
@@ -63,6 +63,40 @@ class Line(msgspec.Struct, gc=False, omit_defaults=True):
     request_id: str = ""
 
 
+class _Noted(msgspec.Struct, frozen=True, gc=False):
+    """What is known of an answer when it is given; lines are made of many at once, behind the answers."""
+
+    subject: Subject
+    at: float
+    status: int
+    client: str
+    agent: str
+    request_id: str
+
+
+class _Logged(msgspec.Struct, gc=False, omit_defaults=True):
+    """The same line in the log."""
+
+    timestamp: str
+    level: str
+    event: str
+    what: str
+    at: str
+    status: int
+    client: str
+    feed: str
+    project: str
+    version: str = ""
+    filename: str = ""
+    sha256: str = ""
+    source: str = ""
+    rule: str = ""
+    reason: str = ""
+    agent: str = ""
+    request_id: str = ""
+    worker: int | msgspec.UnsetType = msgspec.UNSET
+
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -71,11 +105,13 @@ class Audit:
 
     def __init__(self, file: Path | None = None, *, size: int = 100 << 20, keep: int = 10, is_on: bool = True) -> None:
         """Write to `file`, rotated at `size` bytes with `keep` old ones; `None`: to the log."""
-        self.is_on = is_on
+        # What the log does not show is not collected for it.
+        self.is_on = is_on and (file is not None or log.is_enabled_for(logging.INFO))
         self._file = file
         self._size = size
         self._keep = keep
-        self._waiting: list[Line] = []
+        self._waiting: list[_Noted] = []
+        self._worker: int | msgspec.UnsetType = structlog.contextvars.get_contextvars().get("worker", msgspec.UNSET)
         self._timer: asyncio.TimerHandle | None = None
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="audit")
 
@@ -92,19 +128,9 @@ class Audit:
 
     def note(self, subject: Subject, *, at: float, status: int, client: str, agent: str, request_id: str) -> None:
         """Take note of an answer; status 0: it was broken off. What was neither served nor refused is no matter."""
-        event = "refused" if subject.rule else _EVENTS.get(status)
-        if not self.is_on or event is None:
+        if not self.is_on or not (subject.rule or status in _EVENTS):
             return
-        line = Line(
-            timestamp=datetime.fromtimestamp(at, UTC).isoformat().replace("+00:00", "Z"),
-            event=event,
-            status=status,
-            client=client,
-            agent=scrub(agent[:AGENT]),
-            request_id=request_id,
-            **msgspec.structs.asdict(subject),
-        )
-        self._waiting.append(line)
+        self._waiting.append(_Noted(subject, at, status, client, agent, request_id))
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(EVERY, self.flush)
 
@@ -117,11 +143,18 @@ class Audit:
         if not waiting:
             return
         if self._file is not None:
-            self._writer.submit(self._append, self._file, b"".join(_encode(line) + b"\n" for line in waiting))
+            self._writer.submit(self._append_all, self._file, waiting)
             return
-        for line in waiting:
+        lines = [_line(noted) for noted in waiting]
+        if are_json():
+            write_json(_logged(line, self._worker) for line in lines)
+            return
+        for line in lines:
             fields = {key: value for key, value in msgspec.structs.asdict(line).items() if value != ""}
             log.info("audit", what=fields.pop("event"), at=fields.pop("timestamp"), **fields)
+
+    def _append_all(self, file: Path, waiting: list[_Noted]) -> None:
+        self._append(file, b"".join(_encode(_line(noted)) + b"\n" for noted in waiting))
 
     def _append(self, file: Path, lines: bytes) -> None:
         try:
@@ -158,6 +191,32 @@ class Audit:
 
 
 _EVENTS = {200: "served", 206: "served", 0: "broken off"}
+
+
+def _line(noted: _Noted) -> Line:
+    subject = noted.subject
+    return Line(
+        timestamp=moment(noted.at),
+        event="refused" if subject.rule else _EVENTS[noted.status],
+        status=noted.status,
+        client=noted.client,
+        feed=subject.feed,
+        project=subject.project,
+        version=subject.version,
+        filename=subject.filename,
+        sha256=subject.sha256,
+        source=subject.source,
+        rule=subject.rule,
+        reason=subject.reason,
+        agent=scrubbed(noted.agent[:AGENT]),
+        request_id=noted.request_id,
+    )
+
+
+def _logged(line: Line, worker: int | msgspec.UnsetType) -> _Logged:
+    fields = msgspec.structs.asdict(line)
+    at, what = fields.pop("timestamp"), fields.pop("event")
+    return _Logged(timestamp=at, level="info", event="audit", what=what, at=at, worker=worker, **fields)
 
 
 def _is_at(file: Path, about: os.stat_result) -> bool:
