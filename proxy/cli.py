@@ -262,7 +262,6 @@ def _report(error: Exception) -> int:
 
 def _describe(error: Exception) -> tuple[str, int]:
     """Give the sentence for what went wrong, and the exit code."""
-    from proxy.cli_output import describe_problems
     from proxy.errors import ConfigurationInvalid, WheelgateError
     from proxy.telemetry.logs import scrub
 
@@ -271,6 +270,9 @@ def _describe(error: Exception) -> tuple[str, int]:
         error = error.exceptions[0]
     match error:
         case ConfigurationInvalid():
+            # Here and not above: were it the import that fails, this would be a traceback after all.
+            from proxy.cli_output import describe_problems
+
             sentence, code = describe_problems(error), INVALID
         case WheelgateError():
             sentence, code = f"{error}" + (f" ({error.remedy})" if error.remedy else ""), FAILED
