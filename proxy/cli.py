@@ -12,23 +12,30 @@ import errno
 import os
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from proxy.cli_options import (
+    FAILED,
+    INTERRUPTED,
+    INVALID,
+    check_feed,
+    config_option,
+    feed_option,
+    json_option,
+    load_config,
+    option,
+    progress,
+)
 from proxy.cli_rules import check_rules, pins
 
 if TYPE_CHECKING:
     from proxy.config import Config
 
-FAILED = 1
-INVALID = 2
-INTERRUPTED = 130
-
-F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 
@@ -55,12 +62,6 @@ class _Processes(click.IntRange):
         return value if value == "auto" else super().convert(value, param, ctx)
 
 
-def _option(name: str, *attribute: str, **settings: Any) -> Callable[[F], F]:  # noqa: ANN401 - click's own settings
-    """Give an option `--some-name` with its environment variable `WHEELGATE_SOME_NAME`."""
-    variable = "WHEELGATE_" + name.removeprefix("--").replace("-", "_").upper()
-    return click.option(name, *attribute, envvar=variable, show_envvar=True, **settings)
-
-
 def _print_version(ctx: click.Context) -> None:
     from importlib.metadata import PackageNotFoundError, version
 
@@ -69,15 +70,6 @@ def _print_version(ctx: click.Context) -> None:
     except PackageNotFoundError:
         click.echo("wheelgate (from its sources, not installed)")
     ctx.exit()
-
-
-_config = _option(
-    "--config",
-    type=click.Path(path_type=Path),
-    metavar="FILE",
-    help="The configuration. By default config/wheelgate.toml here, else what is built in.",
-)
-_json = _option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -94,25 +86,25 @@ def wheelgate() -> None:
 
 
 @wheelgate.command()
-@_config
-@_option("--host", metavar="ADDRESS", help="Where to listen, instead of server.host.")
-@_option(
+@config_option
+@option("--host", metavar="ADDRESS", help="Where to listen, instead of server.host.")
+@option(
     "--port", type=_Port(0, 65535), metavar="PORT", help="Where to listen, instead of server.port; 0 is any free port."
 )
-@_option(
+@option(
     "--processes",
     type=_Processes(min=1),
     metavar="NUMBER|auto",
     help="How many processes serve, instead of server.processes.",
 )
-@_option(
+@option(
     "--log-level",
     type=click.Choice(["debug", "info", "warning", "error"]),
     default="info",
     show_default=True,
     help="From which level on to log.",
 )
-@_option(
+@option(
     "--log-format",
     type=click.Choice(["auto", "json", "text"]),
     default="auto",
@@ -135,7 +127,7 @@ def serve(
     options = {key: value for key, value in changes.items() if value is not None}
 
     def load() -> Config:
-        loaded, _ = _load(config)
+        loaded, _ = load_config(config)
         return loaded.model_copy(update={"server": loaded.server.model_copy(update=options)})
 
     loaded = load()
@@ -161,9 +153,9 @@ def serve(
 
 
 @wheelgate.command(short_help="Validate the configuration, and ask every source.")
-@_config
-@_option("--offline", is_flag=True, help="Only validate the configuration; ask no source.")
-@_json
+@config_option
+@option("--offline", is_flag=True, help="Only validate the configuration; ask no source.")
+@json_option
 def check(*, config: Path | None, offline: bool, as_json: bool) -> None:
     """Validate the configuration, then ask every source and credential whether it works."""
     from proxy import cli_output
@@ -171,7 +163,7 @@ def check(*, config: Path | None, offline: bool, as_json: bool) -> None:
     from proxy.telemetry import logs
 
     try:
-        loaded, file = _load(config)
+        loaded, file = load_config(config)
     except ConfigurationInvalid as error:
         if as_json:
             import msgspec
@@ -185,7 +177,7 @@ def check(*, config: Path | None, offline: bool, as_json: bool) -> None:
 
     from proxy import assembly
 
-    with _progress("asking every source"):
+    with progress("asking every source"):
         report = _run(assembly.check(loaded, offline=offline))
     if as_json:
         click.echo(report.as_json())
@@ -196,24 +188,22 @@ def check(*, config: Path | None, offline: bool, as_json: bool) -> None:
 
 @wheelgate.command(short_help="Say who owns a project, and why.")
 @click.argument("requirement", metavar="PROJECT[SPECIFIER]")
-@_option("--feed", default="default", show_default=True, metavar="NAME", help="The feed to ask.")
-@_config
-@_json
+@feed_option
+@config_option
+@json_option
 def explain(*, requirement: str, feed: str, config: Path | None, as_json: bool) -> None:
     """Say which source owns a project and why, and what becomes of each of its files."""
     from proxy import cli_output
-    from proxy.config.relations import nearest
     from proxy.telemetry import logs
 
-    loaded, _ = _load(config)
+    loaded, _ = load_config(config)
     _check_requirement(requirement)
-    if feed not in loaded.feeds:
-        raise click.BadParameter(f"there is no feed {feed} ({nearest(feed, list(loaded.feeds))})", param_hint="--feed")
+    check_feed(loaded, feed)
     logs.set_up("error")
 
     from proxy import assembly
 
-    with _progress("asking the sources"):
+    with progress("asking the sources"):
         explanation = _run(assembly.explain(loaded, requirement, feed))
     if as_json:
         click.echo(explanation.as_json())
@@ -284,14 +274,6 @@ def _describe(error: Exception) -> tuple[str, int]:
     return scrub(sentence), code
 
 
-def _load(explicit: Path | None) -> tuple[Config, str]:
-    """Give the configuration, and what to call where it came from."""
-    from proxy.config import embedded_default, find, load
-
-    file = find(explicit, os.environ)
-    return (embedded_default(), "the embedded default") if file is None else (load(file), str(file))
-
-
 def _run(work: Coroutine[Any, Any, T]) -> T:
     import asyncio
 
@@ -330,15 +312,3 @@ _BINDING = {
     errno.EADDRNOTAVAIL: "{host} is no address of this machine (choose another with --host)",
     errno.EACCES: "not allowed to listen on port {port} (choose one above 1023 with --port)",
 }
-
-
-@contextmanager
-def _progress(doing: str) -> Iterator[None]:
-    """Show on a terminal that something goes on."""
-    if not sys.stderr.isatty():
-        yield
-        return
-    from rich.console import Console
-
-    with Console(stderr=True).status(f"{doing} …"):
-        yield

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -12,53 +11,26 @@ from typing import TYPE_CHECKING, TextIO, TypeVar
 
 import click
 
+from proxy.cli_options import FAILED, check_feed, config_option, feed_option, json_option, load_config, option, progress
+
 if TYPE_CHECKING:
-    from proxy.config import Config
     from proxy.rules.pins import Pin
     from proxy.store.pins import Pins
 
 T = TypeVar("T")
-FAILED = 1
-
-
-def _config_option(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option(
-        "--config",
-        type=click.Path(path_type=Path),
-        metavar="FILE",
-        envvar="WHEELGATE_CONFIG",
-        show_envvar=True,
-        help="The configuration. By default config/wheelgate.toml here, else what is built in.",
-    )(command)
-
-
-def _json_option(command: Callable[..., None]) -> Callable[..., None]:
-    return click.option(
-        "--json", "as_json", is_flag=True, envvar="WHEELGATE_JSON", show_envvar=True, help="Print JSON."
-    )(command)
 
 
 @click.command("check-rules", short_help="Say what of a requirements or lock file the rules would hide.")
-@click.option(
+@option(
     "--requirements",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     required=True,
     metavar="FILE",
-    envvar="WHEELGATE_REQUIREMENTS",
-    show_envvar=True,
     help="requirements.txt, pylock.toml or uv.lock.",
 )
-@click.option(
-    "--feed",
-    default="default",
-    show_default=True,
-    metavar="NAME",
-    envvar="WHEELGATE_FEED",
-    show_envvar=True,
-    help="The feed to ask.",
-)
-@_config_option
-@_json_option
+@feed_option
+@config_option
+@json_option
 def check_rules(*, requirements: Path, feed: str, config: Path | None, as_json: bool) -> None:
     """Say what of a requirements or lock file the rules of a feed would hide, and why.
 
@@ -69,20 +41,18 @@ def check_rules(*, requirements: Path, feed: str, config: Path | None, as_json: 
 
     from proxy import assembly
     from proxy.cli_output import print_rehearsal
-    from proxy.config.relations import nearest
     from proxy.requirements import Unreadable, read
     from proxy.telemetry import logs
 
-    loaded = _load(config)
-    if feed not in loaded.feeds:
-        what = f"there is no feed {feed} ({nearest(feed, list(loaded.feeds))})"
-        raise click.BadParameter(what, param_hint="--feed")
+    loaded, _ = load_config(config)
+    check_feed(loaded, feed)
     try:
         wanted = read(requirements)
     except Unreadable as error:
         raise click.BadParameter(str(error), param_hint="--requirements") from error
     logs.set_up("error")
-    rehearsal = asyncio.run(assembly.rehearse(loaded, wanted, feed))
+    with progress("asking the sources"):
+        rehearsal = asyncio.run(assembly.rehearse(loaded, wanted, feed))
     if as_json:
         click.echo(rehearsal.as_json())
     else:
@@ -97,8 +67,8 @@ def pins() -> None:
 
 @pins.command(short_help="Show pins, those that changed first.")
 @click.argument("project", required=False)
-@_config_option
-@_json_option
+@config_option
+@json_option
 def show(*, project: str | None, config: Path | None, as_json: bool) -> None:
     """Show all pins, or those of PROJECT; first the files whose bytes changed."""
     import msgspec
@@ -117,7 +87,7 @@ def show(*, project: str | None, config: Path | None, as_json: bool) -> None:
 @pins.command(short_help="Let the bytes that a file has now count.")
 @click.argument("project")
 @click.argument("filename", metavar="FILE")
-@_config_option
+@config_option
 def accept(*, project: str, filename: str, config: Path | None) -> None:
     """Let the bytes that FILE of PROJECT has now at its source count from now on.
 
@@ -135,7 +105,7 @@ def accept(*, project: str, filename: str, config: Path | None) -> None:
 
 @pins.command("export", short_help="Write all pins as lines of JSON.")
 @click.argument("file", type=click.File("w"), default="-")
-@_config_option
+@config_option
 def export_(*, file: TextIO, config: Path | None) -> None:
     """Write all pins to FILE (standard output), a line of JSON for each."""
     import msgspec
@@ -145,7 +115,7 @@ def export_(*, file: TextIO, config: Path | None) -> None:
 
 @pins.command("import", short_help="Add pins that another server has written.")
 @click.argument("file", type=click.File("r"))
-@_config_option
+@config_option
 def import_(*, file: TextIO, config: Path | None) -> None:
     """Add the pins in FILE; one that disagrees with what is known here changes nothing, and is told."""
     import msgspec
@@ -181,7 +151,7 @@ def _work(config: Path | None, work: Callable[[Pins], Awaitable[T]]) -> T:
     from proxy.store.pins import Pins
     from proxy.telemetry import logs
 
-    loaded = _load(config)
+    loaded, _ = load_config(config)
     logs.set_up("error")
 
     async def within() -> T:
@@ -193,10 +163,3 @@ def _work(config: Path | None, work: Callable[[Pins], Awaitable[T]]) -> T:
             return await work(ledger)
 
     return asyncio.run(within())
-
-
-def _load(explicit: Path | None) -> Config:
-    from proxy.config import embedded_default, find, load
-
-    file = find(explicit, os.environ)
-    return embedded_default() if file is None else load(file)
