@@ -1,10 +1,10 @@
 """The one file that knows every part, and the order they are built in.
 
-1. what this machine keeps: the index, the artifacts;
-2. background tasks, which use both and so end before them; the downloads;
+1. what this machine keeps: the index, the artifacts, the pin ledger; what its processes tell each other;
+2. background tasks, which use all of these and so end before them; the downloads;
 3. the way out: the session, secrets, credentials;
 4. for each source that a feed uses: the source, its inspector, its mirror;
-5. the pin ledger and the rules; for each feed: its mirrors in order, under its claims and rules;
+5. the rules; for each feed: its mirrors in order, under its claims and rules;
 6. the edge: renderings, answers, the application; `serving/` has it listen.
 
 What opens is entered on one stack, in this order, and closed in the reverse one: the edge stops taking
@@ -104,14 +104,14 @@ async def build(
         directory = config.cache.directory
         index = await stack.enter_async_context(Index(directory / "index"))
         artifacts = await stack.enter_async_context(Artifacts(directory / "artifacts", size=config.cache.size))
+        neighbours = await stack.enter_async_context(Neighbours(directory))
+        pins = await stack.enter_async_context(Pins(config.cache.ledger))
         background = await stack.enter_async_context(Background())
         downloads = Downloads(artifacts, background)
         session = await stack.enter_async_context(Session(observe=metrics.observe_upstream, clock=clock))
         places = await stack.enter_async_context(Places(config, session, background))
-        neighbours = await stack.enter_async_context(Neighbours(directory))
         kept = Kept(index, artifacts, neighbours)
         mirrors = Mirrors(config, places, kept, background=background, clock=clock)
-        pins = await stack.enter_async_context(Pins(config.cache.ledger))
         pinning = Pinning(pins, _pinned(config), alarm=metrics.count_pin_alarm, clock=clock)
         await pinning.open()
         knowledge = Knowledge(Licenses(index, background, clock=clock), pinning)
