@@ -44,7 +44,7 @@ async def test_what_streams_is_finished_and_then_the_server_ends(
 
     await asyncio.to_thread(server.stop)
     assert first + rest == upstream.files[LARGE].content
-    assert '"event": "stopped"' in server.log
+    assert '"event":"stopped"' in server.log
     assert "Traceback" not in server.log
 
 
