@@ -54,6 +54,15 @@ _OF_INDEX = re.compile(r"(?:links for|index of|simple index)\b", re.IGNORECASE)
 _NO_INDEX = 'input[type="password" i], form, script, meta[http-equiv="refresh" i], iframe'
 _UNFINISHED_TAG = re.compile(rb"<[a-zA-Z/!][^>]*\Z")
 _ANCHOR = re.compile(rb"<a[\s>]", re.IGNORECASE)
+# Those that a parser closes by itself, or that take it no longer the more of them are open.
+_NESTING_TAG = re.compile(rb"<(?!(?:a|br|hr|p|li|dt|dd|tr|td|th|span|meta|img|link)[\s/>])[a-z]", re.IGNORECASE)
+_MOST_NESTING = 20_000
+"""Tags that may nest; so many, one in the other, take a second, and ten times as many take minutes."""
+_MOST_ATTRIBUTES = 1000
+_CROWDED_TAG = re.compile(
+    rb"<[a-z][^\s/>]*+(?:[\s/]*+[^\s=>/]++(?:\s*+=\s*+(?:\"[^\"]*+\"|'[^']*+'|[^\s>]++))?+){%d}" % _MOST_ATTRIBUTES,
+    re.IGNORECASE,
+)
 _NAME_LINK = re.compile(r"(?:\./)?([A-Za-z0-9._-]+)/?")
 
 _HEAD = """<!DOCTYPE html>
@@ -166,7 +175,16 @@ def _read(body: bytes, encoding: str | None) -> LexborHTMLParser:
     last = body[body.rfind(b">") + 1 :]
     if _UNFINISHED_TAG.search(last) or _ends_in_anchor(body):
         raise PageUnreadable("it is cut off in the middle")
+    _refuse_endless_work(body if isinstance(text, bytes) else text.encode("utf-8", "replace"))
     return LexborHTMLParser(text) if isinstance(text, str) else LexborHTMLParser(text, encoding=True)
+
+
+def _refuse_endless_work(body: bytes) -> None:
+    """Refuse what would keep the parser, which nothing can stop, busy for minutes: its work grows with the square."""
+    if body.count(b"<") > _MOST_NESTING and next(islice(_NESTING_TAG.finditer(body), _MOST_NESTING, None), None):
+        raise PageUnreadable("it has too many tags that no index needs")
+    if len(body) > _MOST_ATTRIBUTES * 2 and _CROWDED_TAG.search(body) is not None:
+        raise PageUnreadable("one of its tags has too many attributes")
 
 
 def _decode(body: bytes, encoding: str | None) -> str | bytes:
