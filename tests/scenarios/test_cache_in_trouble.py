@@ -38,7 +38,7 @@ async def test_without_a_place_for_the_cache_the_server_says_so_and_does_not_sta
         await asyncio.to_thread(start_server, toml(blocked / "cache", upstream.url))
 
     said = str(ended.value)
-    assert f"wheelgate: {blocked}/cache" in said
+    assert f"wheelgate: the cache cannot be in {blocked}/cache" in said
     assert "check that it is there and who may use it" in said
     assert "Traceback" not in said
 
