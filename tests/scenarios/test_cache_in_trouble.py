@@ -39,7 +39,7 @@ async def test_without_a_place_for_the_cache_the_server_says_so_and_does_not_sta
 
     said = str(ended.value)
     assert f"wheelgate: the cache cannot be in {blocked}/cache" in said
-    assert "check that it is there and who may use it" in said
+    assert "name a folder on a local disk" in said
     assert "Traceback" not in said
 
 
