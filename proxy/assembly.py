@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import structlog
 from packaging.requirements import Requirement
 
 from proxy.config import Config
@@ -43,6 +44,7 @@ from proxy.rulebook import Rulebook
 from proxy.rules.ownership import Ownership
 from proxy.rules.policy import Policy
 from proxy.simple.filename import normalize
+from proxy.sources.credentials import Keyring
 from proxy.sources.session import Session
 from proxy.store.artifacts import Artifacts
 from proxy.store.download import Downloads
@@ -63,6 +65,12 @@ from proxy.web.shelf import Shelf
 
 if TYPE_CHECKING:
     from proxy.doctor import Report
+
+
+log = structlog.get_logger(__name__)
+
+CREDENTIALS_EVERY = 3600.0
+"""Seconds between two looks at when credentials end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +134,7 @@ async def build(
         renderings = Renderings(public_url=public_url, clock=clock)
         pages = Pages(renderings, lists, clock=clock)
         files = ArtifactAnswers(
-            Files(index, artifacts, downloads, background, pinning=pinning),
+            Files(index, artifacts, downloads, background, pinning=pinning, metrics=metrics),
             Sidecars(index, artifacts, background),
             metrics,
         )
@@ -135,6 +143,7 @@ async def build(
         audit = Audit(settings.file, size=settings.size, keep=settings.keep, is_on=settings.enabled)
         access = await stack.enter_async_context(AccessLog(await stack.enter_async_context(audit)))
         shelf = Shelf(clock)
+        background.start(_watch_credentials(places.keyring, metrics, clock), name="watching the credentials")
         background.start(_absorb(metrics, shelf), name="counting what the shelf gave")
         heard = [feed.reconsider for feed in feeds.values()] + [renderings.reconsider, shelf.clear]
         background.start(neighbours.listen(heard), name="listening to the neighbours")
@@ -166,6 +175,17 @@ async def rehearse(config: Config, wanted: Sequence[Wanted], feed: str) -> Rehea
     """Say what the rules of a feed would do to a list of requirements."""
     async with build(config) as machine:
         return await rehearse_requirements(machine.feeds[feed], wanted)
+
+
+async def _watch_credentials(keyring: Keyring, metrics: Metrics, clock: Callable[[], float]) -> None:
+    """Say of credentials that end soon, or have ended, before the first build of an image does."""
+    while True:
+        for standing in await keyring.standings():
+            if standing.expires is not None:
+                metrics.credential_expires.labels(standing.connection).set(standing.expires)
+            if words := standing.judge(clock()):
+                log.warning("credential", connection=standing.connection, reason=words)
+        await asyncio.sleep(CREDENTIALS_EVERY)
 
 
 async def _absorb(metrics: Metrics, shelf: Shelf) -> None:

@@ -31,6 +31,7 @@ from proxy.store.artifacts import Artifacts
 from proxy.store.download import Download, Downloads, Wanted
 from proxy.store.index import Index
 from proxy.tasks import Background
+from proxy.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
 
@@ -79,10 +80,18 @@ class Files:
     """Finds or fetches the bytes behind files."""
 
     def __init__(
-        self, index: Index, artifacts: Artifacts, downloads: Downloads, background: Background, *, pinning: Pinning
+        self,
+        index: Index,
+        artifacts: Artifacts,
+        downloads: Downloads,
+        background: Background,
+        *,
+        pinning: Pinning,
+        metrics: Metrics,
     ) -> None:
         """Keep what comes in `artifacts`, note in `index` what was served, and pin its digest."""
         self._pinning = pinning
+        self._metrics = metrics
         self._index = index
         self._artifacts = artifacts
         self._downloads = downloads
@@ -175,7 +184,9 @@ class Files:
         """Wait for the whole file; remember that it was served, and what its bytes have shown."""
         try:
             try:
-                artifact = await download.finished()
+                with self._metrics.downloads.labels(mirror.name).track_inprogress():
+                    artifact = await download.finished()
+                self._metrics.received.labels(mirror.name).inc(artifact.size)
             except WheelgateError as error:
                 log.debug("file was not received", source=mirror.name, filename=file.filename, reason=str(error))
                 if isinstance(error, ArtifactWrong) and await _lists_no_digest(mirror, project, file.filename):

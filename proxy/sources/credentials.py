@@ -68,6 +68,15 @@ class Keyring:
         return None if held is None else await held.credential.describe()
 
 
+    async def standings(self) -> list[Standing]:
+        """Say what is known of every credential that does not renew itself."""
+        for workspace in self.workspaces:
+            await workspace.wait()
+        stored = [held for workspace in self.workspaces for held in workspace.held]
+        held = [one for one in (*self._configured, *stored) if not isinstance(one.credential, IdentityCredential)]
+        return [await one.credential.describe() for one in held]
+
+
 class ConnectionCredentials:
     """The credentials of the keyring, for the requests of one source."""
 

@@ -60,7 +60,13 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
-
+        self.credential_expires = Gauge(
+            "wheelgate_credential_expires_timestamp_seconds",
+            "When a credential ends, in seconds since the epoch, by connection; of those that tell.",
+            ["connection"],
+            registry=registry,
+            multiprocess_mode="livemin",
+        )
         self.rules_stale = Gauge(
             "wheelgate_rules_stale",
             "1 where the rules that were last written, or their database, cannot be used; by feed.",

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from tests.fakes.index import FakeIndex
 from tests.fakes.server import LocalServer, folder, settings, simple
 from tests.scenarios.conftest import Run
@@ -105,3 +107,34 @@ async def test_a_list_that_no_source_can_give_is_an_error(run: Run, cache_direct
     server = await run(settings(cache_directory, {"public": simple(public.url)}))
 
     assert (await server.page("/simple/")).status == 503
+
+
+async def test_bytes_and_downloads_are_counted_by_source(run: Run, cache_directory: Path, public: FakeIndex) -> None:
+    public.has("bar-1.0.tar.gz", content=b"x" * 1000)
+    server = await start(run, cache_directory, public)
+    await server.get("/files/bar/bar-1.0.tar.gz")
+
+    async with asyncio.timeout(10):
+        counted = 'wheelgate_received_bytes_total{source="public"} 1000.0'
+        while counted not in (await server.get("/metrics")).text:  # noqa: ASYNC110 - what it waits for is another's
+            await asyncio.sleep(0.05)
+
+    assert 'wheelgate_downloads_in_flight{source="public"} 0.0' in (await server.get("/metrics")).text
+
+
+async def test_when_a_credential_ends_is_among_the_metrics(
+    run: Run, cache_directory: Path, public: FakeIndex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An image build that dies of an expired token is the worst moment to hear of it."""
+    monkeypatch.setenv("FEED_SAS", "sv=2024-11-04&se=2030-01-01T00%3A00%3A00Z&sp=r&sig=c2VjcmV0")
+    origin = public.url.partition("/simple/")[0]
+    connection = {"target": origin, "auth_type": "SAS", "value": {"env": "FEED_SAS"}}
+    server = await run(settings(cache_directory, {"public": simple(public.url)}, connections={"signed": connection}))
+
+    async with asyncio.timeout(10):
+        told = "wheelgate_credential_expires_timestamp_seconds{"
+        while told not in (text := (await server.get("/metrics")).text):  # noqa: ASYNC110 - as above
+            await asyncio.sleep(0.05)
+
+    assert 'connection="connection signed"} 1.893456e+09' in text
+    assert "c2VjcmV0" not in text
