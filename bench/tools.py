@@ -74,7 +74,9 @@ def versions(tools: Tools) -> dict[str, str]:
         found[name] = match[0] if (match := re.search(r"\d+\.\d+\S*", said)) else "none"
     pip = "" if tools.pip is None else _said(tools.pip, "-m", "pip", "--version")
     found["pip"] = match[0] if (match := re.search(r"\d+\.\d+\S*", pip)) else "none"
-    found["Wheelgate"] = _said(Path("git"), "-C", str(ROOT), "describe", "--always", "--dirty").strip() or "?"
+    commit = _said(Path("git"), "-C", str(ROOT), "describe", "--always", "--dirty").strip()
+    # Outside a checkout git says a sentence instead.
+    found["Wheelgate"] = commit if re.fullmatch(r"[\w.-]+", commit) else version("wheelgate")
     return found
 
 

@@ -67,7 +67,6 @@ class Keyring:
         held = self.find(url)
         return None if held is None else await held.credential.describe()
 
-
     async def standings(self) -> list[Standing]:
         """Say what is known of every credential that does not renew itself."""
         for workspace in self.workspaces:
