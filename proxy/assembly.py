@@ -1,8 +1,8 @@
 """The one file that knows every part, and the order they are built in.
 
 1. what this machine keeps: the index, the artifacts, the pin ledger; what its processes tell each other;
-2. background tasks, which use all of these and so end before them; the downloads;
-3. the way out: the session, secrets, credentials;
+2. the way out: the session;
+3. background tasks, which use all of these and so end before them; the downloads, secrets, credentials;
 4. for each source that a feed uses: the source, its inspector, its mirror;
 5. the rules; for each feed: its mirrors in order, under its claims and rules;
 6. the edge: renderings, answers, the application; `serving/` has it listen.
@@ -114,9 +114,9 @@ async def build(
         artifacts = await stack.enter_async_context(Artifacts(directory / "artifacts", size=config.cache.size))
         neighbours = await stack.enter_async_context(Neighbours(directory))
         pins = await stack.enter_async_context(Pins(config.cache.ledger))
+        session = await stack.enter_async_context(Session(observe=metrics.observe_upstream, clock=clock))
         background = await stack.enter_async_context(Background())
         downloads = Downloads(artifacts, background)
-        session = await stack.enter_async_context(Session(observe=metrics.observe_upstream, clock=clock))
         places = await stack.enter_async_context(Places(config, session, background))
         kept = Kept(index, artifacts, neighbours)
         mirrors = Mirrors(config, places, kept, background=background, clock=clock)

@@ -60,6 +60,10 @@ class Metrics:
             registry=registry,
             multiprocess_mode="livesum",
         )
+        self._register_warnings(registry)
+
+    def _register_warnings(self, registry: CollectorRegistry) -> None:
+        """Register what somebody should be woken by."""
         self.credential_expires = Gauge(
             "wheelgate_credential_expires_timestamp_seconds",
             "When a credential ends, in seconds since the epoch, by connection; of those that tell.",
