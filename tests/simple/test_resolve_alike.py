@@ -1,0 +1,39 @@
+"""Links of one form are resolved at once, to what each gives by itself."""
+
+from __future__ import annotations
+
+import pytest
+
+from proxy.simple.tolerance import Resolver
+
+BASE = "https://index.example/company/simple/bar/"
+
+
+@pytest.mark.parametrize("start", ["https://files.example/f/", "/f/", "../../files/", "../"])
+def test_plain_links_of_one_form_become_what_each_gives_by_itself(start: str) -> None:
+    links = [f"{start}bar/bar-{number}.0.tar.gz" for number in range(3)]
+    resolver = Resolver(BASE)
+
+    alike = resolver.resolve_alike(links)
+
+    assert alike == [resolved[0] for link in links if (resolved := resolver.resolve(link)) is not None]
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        [],
+        ["bar-1.0.tar.gz"],
+        ["/f/bar-1.0.tar.gz", "../bar-2.0.tar.gz"],
+        ["/f/../bar-1.0.tar.gz"],
+        ["../f/../bar-1.0.tar.gz"],
+        ["/f/./bar-1.0.tar.gz"],
+        ["//files.example/bar-1.0.tar.gz"],
+        ["/f/bar-1.0.tar.gz#sha256=00"],
+        ["/f/bar 1.0.tar.gz"],
+        ["/f\\bar-1.0.tar.gz"],
+        ["http://169.254.169.254/bar-1.0.tar.gz"],
+    ],
+)
+def test_whatever_is_odd_about_one_link_sends_all_the_longer_way(links: list[str]) -> None:
+    assert Resolver(BASE).resolve_alike(links) is None
