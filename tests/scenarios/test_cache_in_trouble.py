@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.folders import remove_in_use
 from tests.fakes.index import FakeIndex
 from tests.fakes.process import StartServer
 from tests.fakes.server import client, fetch, settings, simple
@@ -51,7 +52,7 @@ async def test_a_cache_that_goes_away_while_the_server_runs_is_made_again(
     server = await run(settings(cache_directory, {"public": simple(public.url)}))
     assert (await server.get(f"/files/big/{SMALL}")).status == 200
 
-    await asyncio.to_thread(shutil.rmtree, cache_directory)
+    await asyncio.to_thread(remove_in_use, cache_directory)
 
     assert (await server.page("/simple/big/")).status == 200
     assert (await server.get(f"/files/big/{LARGE}")).body == public.files[LARGE].content

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-import shutil
 from contextlib import aclosing
 
 import pytest
@@ -11,6 +10,7 @@ from proxy.errors import ArtifactWrong, FileGone, SourceNonsense, SourceUnavaila
 from proxy.store.artifacts import Artifacts
 from proxy.store.download import Download, Downloads
 from proxy.tasks import Background
+from tests.fakes.folders import remove_in_use
 from tests.fakes.openers import Opener, Script
 
 
@@ -271,7 +271,7 @@ async def test_a_key_is_never_a_path(downloads: Downloads, artifacts: Artifacts,
 async def test_a_folder_removed_behind_our_back_is_made_anew(
     downloads: Downloads, artifacts: Artifacts, content: bytes
 ) -> None:
-    await asyncio.to_thread(shutil.rmtree, artifacts.directory)
+    await asyncio.to_thread(remove_in_use, artifacts.directory)
 
     artifact = await downloads.join(Opener(content).wanted()).finished()
 
