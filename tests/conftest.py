@@ -9,13 +9,7 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
-from hypothesis import settings
-
 from tests.fakes.process import ServerProcess, StartServer
-
-# The same examples every time: what fails, fails again for whoever looks.
-settings.register_profile("same", derandomize=True)
-settings.load_profile("same")
 
 
 @pytest.fixture(autouse=True)
