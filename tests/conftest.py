@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
+
 from tests.fakes.process import ServerProcess, StartServer
 
 
