@@ -1,4 +1,4 @@
-"""Folders that are taken away while a server works in them."""
+"""The folders that a server works in: looked at, or taken away, while it does."""
 
 from __future__ import annotations
 
@@ -16,3 +16,13 @@ def remove_in_use(folder: Path) -> None:
             shutil.rmtree(folder)
             return
     raise AssertionError(f"{folder} came back {_TRIES} times while it was removed")
+
+
+def large_files(folder: Path, *, size: int = 1000) -> list[Path]:
+    """Give the files of more than `size` bytes; one that vanishes meanwhile is none of them."""
+    found = []
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if path.is_file() and path.stat().st_size > size:
+                found.append(path)
+    return found

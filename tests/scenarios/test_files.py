@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.folders import large_files
 from tests.fakes.index import FakeIndex
+from tests.fakes.patience import comes_true
 from tests.fakes.server import LocalServer, Reply, folder, settings, simple
 from tests.fakes.wheels import build_wheel
 from tests.scenarios.conftest import Run
@@ -260,8 +262,7 @@ async def test_a_file_larger_than_the_cache_is_streamed_and_not_kept(
     again = await server.get(PATH)
 
     assert reply.body == again.body == public.files[LARGE].content
-    kept = [path for path in (tmp_path / "small" / "artifacts").rglob("*") if path.is_file()]
-    assert all(path.stat().st_size < 1 << 20 for path in kept)
+    await comes_true(lambda: large_files(tmp_path / "small" / "artifacts", size=1 << 20) == [])
 
 
 async def test_a_source_that_tells_no_length_and_no_digest_is_served_all_the_same(

@@ -8,7 +8,7 @@ import json
 import os
 import re
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,8 @@ import aiohttp
 import pytest
 
 from tests.fakes.index import FakeIndex
-from tests.fakes.process import PATIENCE, ServerProcess, StartServer
+from tests.fakes.patience import comes_true
+from tests.fakes.process import ServerProcess, StartServer
 from tests.fakes.server import JSON, Reply, client, fetch, opened
 from tests.fakes.wheels import build_wheel
 from tests.scenarios.conftest import toml
@@ -52,12 +53,6 @@ def said(server: ServerProcess, event: str) -> list[dict[str, Any]]:
 def workers(server: ServerProcess) -> list[int]:
     """Give the processes that have begun to serve, in this order."""
     return [line["pid"] for line in said(server, "worker serves")]
-
-
-async def until(is_so: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not is_so():  # noqa: ASYNC110 - of another process
-            await asyncio.sleep(0.02)
 
 
 async def ask(url: str, **headers: str) -> Reply:
@@ -104,7 +99,7 @@ async def test_a_herd_over_two_processes_asks_for_a_cold_page_once(
 
     assert {reply.status for reply in replies} == {200}
     assert upstream.asked("/simple/big/") == 1
-    await until(lambda: len({line["worker"] for line in said(server, "request") if line["route"] == "page"}) == 2)
+    await comes_true(lambda: len({line["worker"] for line in said(server, "request") if line["route"] == "page"}) == 2)
 
 
 async def test_a_herd_over_two_processes_asks_for_a_cold_file_once(server: ServerProcess, upstream: FakeIndex) -> None:
@@ -139,7 +134,7 @@ async def test_a_killed_process_loses_no_request_that_had_not_begun(server: Serv
     hanging = await ask_many(f"{server.url}/simple/big/", 40)
     async with load(f"{server.url}/simple/big/") as statuses:
         os.kill(victim, signal.SIGKILL)
-        await until(lambda: len(workers(server)) == 3)
+        await comes_true(lambda: len(workers(server)) == 3)
         await asyncio.sleep(0.3)
 
     assert {reply.status for reply in hanging} == set(statuses) == {200}
@@ -170,7 +165,7 @@ async def test_a_process_killed_in_the_middle_of_a_download_leaves_it_to_the_oth
 async def test_a_process_that_ends_again_and_again_is_started_ever_later(server: ServerProcess) -> None:
     for count in (3, 4):
         os.kill(workers(server)[-1], signal.SIGKILL)
-        await until(lambda count=count: len(workers(server)) == count)  # type: ignore[misc]
+        await comes_true(lambda count=count: len(workers(server)) == count)  # type: ignore[misc]
 
     pauses = [line["again_in_seconds"] for line in said(server, "worker ended")]
     assert pauses == [0.0, 0.5]
@@ -179,8 +174,8 @@ async def test_a_process_that_ends_again_and_again_is_started_ever_later(server:
 async def test_a_good_new_configuration_takes_over_without_a_lost_request(server: ServerProcess, config: str) -> None:
     async with load(f"{server.url}/simple/big/") as statuses:
         reload(server, config + '\n[feeds.extra]\nsources = ["public"]\n')
-        await until(lambda: bool(said(server, "reloaded")))
-        await until(lambda: len(said(server, "worker stops")) == 2)
+        await comes_true(lambda: bool(said(server, "reloaded")))
+        await comes_true(lambda: len(said(server, "worker stops")) == 2)
         await asyncio.sleep(0.3)
 
     assert set(statuses) == {200}
@@ -195,7 +190,7 @@ async def test_a_wrong_new_configuration_changes_nothing_and_says_why(
     server = await asyncio.to_thread(start_server, config.replace("processes = 2", f"processes = {processes}"))
 
     reload(server, config.replace('fresh = "0 s"', 'fresh = "soon"'))
-    await until(lambda: bool(said(server, "the new configuration is not taken over, the old one stays")))
+    await comes_true(lambda: bool(said(server, "the new configuration is not taken over, the old one stays")))
 
     [mistake] = said(server, "mistake in the new configuration")
     assert (mistake["level"], mistake["path"]) == ("error", "sources.public.fresh")
@@ -213,7 +208,7 @@ async def test_one_process_alone_takes_over_a_new_configuration_too(
         first = await response.content.readexactly(100_000)
         async with load(f"{server.url}/simple/big/") as statuses:
             reload(server, config + '\n[feeds.extra]\nsources = ["public"]\n')
-            await until(lambda: bool(said(server, "reloaded")))
+            await comes_true(lambda: bool(said(server, "reloaded")))
             await asyncio.sleep(0.8)
         upstream.slow(None)
         rest = await response.content.read()
@@ -229,7 +224,7 @@ async def test_told_to_stop_all_finish_what_streams(server: ServerProcess, upstr
     async with client() as session, opened(session, f"{server.url}/files/big/{LARGE}") as response:
         first = await response.content.readexactly(100_000)
         os.kill(server.pid, signal.SIGTERM)
-        await until(lambda: len(said(server, "worker stops")) == 2)
+        await comes_true(lambda: len(said(server, "worker stops")) == 2)
         with pytest.raises(aiohttp.ClientConnectorError):
             await ask(f"{server.url}/livez")
         upstream.slow(None)
@@ -250,7 +245,7 @@ async def test_told_twice_it_ends_at_once(
     async with client() as session, opened(session, f"{server.url}/files/big/{LARGE}") as response:
         await response.content.readexactly(100_000)
         os.kill(server.pid, signal.SIGTERM)
-        await until(lambda: bool(said(server, "stopping")))
+        await comes_true(lambda: bool(said(server, "stopping")))
         os.kill(server.pid, signal.SIGTERM)
 
         async with asyncio.timeout(10):
@@ -261,7 +256,7 @@ async def test_told_twice_it_ends_at_once(
 async def test_without_their_supervisor_processes_end(server: ServerProcess) -> None:
     os.kill(server.pid, signal.SIGKILL)
 
-    await until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers(server)))
+    await comes_true(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers(server)))
 
     with pytest.raises(aiohttp.ClientConnectorError):
         await ask(f"{server.url}/livez")
@@ -280,7 +275,7 @@ async def test_metrics_are_the_sums_of_all_processes(server: ServerProcess) -> N
             await asyncio.sleep(0.2)
 
     os.kill(workers(server)[0], signal.SIGKILL)
-    await until(lambda: len(workers(server)) == 3)
+    await comes_true(lambda: len(workers(server)) == 3)
     assert await sums() == {30.0}
 
 

@@ -8,7 +8,9 @@ import aiohttp
 import pytest
 from structlog.testing import capture_logs
 
+from tests.fakes.folders import large_files
 from tests.fakes.index import FakeIndex
+from tests.fakes.patience import comes_true
 from tests.fakes.server import LocalServer, settings, simple
 from tests.scenarios.conftest import Run
 
@@ -21,10 +23,6 @@ async def server(run: Run, cache_directory: Path, public: FakeIndex) -> LocalSer
     return await run(settings(cache_directory, {"public": simple(public.url)}))
 
 
-def artifacts(cache: Path) -> list[Path]:
-    return [path for path in (cache / "artifacts").rglob("*") if path.is_file() and path.stat().st_size > 1 << 10]
-
-
 async def test_a_wrong_file_is_broken_off_before_its_end_and_not_kept(
     server: LocalServer, public: FakeIndex, cache_directory: Path
 ) -> None:
@@ -34,7 +32,7 @@ async def test_a_wrong_file_is_broken_off_before_its_end_and_not_kept(
         await server.get(f"/files/big/{LARGE}")
 
     assert any(line["log_level"] == "error" and line["filename"] == LARGE for line in logs)
-    assert artifacts(cache_directory) == []
+    await comes_true(lambda: large_files(cache_directory / "artifacts") == [])
 
 
 async def test_the_last_byte_of_a_wrong_file_never_arrives(server: LocalServer, public: FakeIndex) -> None:
@@ -86,7 +84,7 @@ async def test_a_file_of_another_length_is_refused_before_the_answer_begins(
     assert reply.status == 502
     assert reply.json()["source"] == "public"
     assert any(line["log_level"] == "error" for line in logs)
-    assert artifacts(cache_directory) == []
+    await comes_true(lambda: large_files(cache_directory / "artifacts") == [])
 
 
 async def test_an_md5_is_checked_where_it_is_all_there_is(server: LocalServer, public: FakeIndex) -> None:
@@ -114,7 +112,7 @@ async def test_a_hashless_file_keeps_its_digest_once_it_was_received(
 
     assert (await server.get("/files/bare/bare-1.0.tar.gz")).status == 200
     await server.until(lambda page: page.file("bare-1.0.tar.gz")["hashes"] == {"sha256": digest}, "/simple/bare/")
-    for path in artifacts(cache_directory):
+    for path in large_files(cache_directory / "artifacts"):
         path.unlink()
     again = await server.get("/files/bare/bare-1.0.tar.gz")
     page = await server.page("/simple/bare/")

@@ -17,7 +17,9 @@ from proxy.store.artifacts import Artifacts
 from proxy.store.download import Downloads
 from proxy.store.growing import WINDOW
 from proxy.store.partial import Mark, Partial
+from tests.fakes.folders import large_files
 from tests.fakes.openers import Opener, Script
+from tests.fakes.patience import comes_true
 
 CONTENT = random.Random(7).randbytes(3 * WINDOW)  # noqa: S311 - any bytes will do
 
@@ -58,10 +60,6 @@ async def artifacts(tmp_path: Path) -> AsyncIterator[FullArtifacts]:
         yield store
 
 
-def left_over(artifacts: Artifacts) -> list[Path]:
-    return [path for path in artifacts.directory.rglob("*") if path.is_file() and path.stat().st_size > 1000]
-
-
 async def test_readers_get_everything_and_nothing_is_kept(downloads: Downloads, artifacts: Artifacts) -> None:
     opener = Opener(CONTENT)
     download = downloads.join(opener.wanted())
@@ -73,7 +71,7 @@ async def test_readers_get_everything_and_nothing_is_kept(downloads: Downloads, 
     assert set(await asyncio.gather(collect(), collect(), collect())) == {CONTENT}
     artifact = await download.finished()
     assert artifacts.find(artifact.digest) is None
-    assert left_over(artifacts) == []
+    await comes_true(lambda: large_files(artifacts.directory) == [])
     assert opener.opens == [0]
 
 
@@ -84,7 +82,7 @@ async def test_without_readers_it_is_given_up(downloads: Downloads, artifacts: A
     with pytest.raises(SourceUnavailable):
         await download.finished()
 
-    assert left_over(artifacts) == []
+    await comes_true(lambda: large_files(artifacts.directory) == [])
 
 
 async def test_who_comes_too_late_for_what_was_not_written_is_sent_away(downloads: Downloads) -> None:
@@ -123,7 +121,7 @@ async def test_room_is_made_by_evicting(tmp_path: Path) -> None:
 
         await artifacts.run(artifacts.make_room, 10_000)
 
-    assert len(left_over(artifacts)) == 5
+    assert len(large_files(artifacts.directory)) == 5
 
 
 async def test_a_folder_that_cannot_be_written_costs_the_cache_not_the_file(
@@ -136,7 +134,7 @@ async def test_a_folder_that_cannot_be_written_costs_the_cache_not_the_file(
     async with aclosing(download.read()) as chunks:
         assert b"".join([chunk async for chunk in chunks]) == CONTENT
 
-    assert left_over(artifacts) == []
+    await comes_true(lambda: large_files(artifacts.directory) == [])
 
 
 def test_every_verdict_can_be_told_from_the_file(tmp_path: Path) -> None:

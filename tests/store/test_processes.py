@@ -12,6 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.folders import large_files
+from tests.fakes.patience import comes_true
+
 SIZE = 3_000_000
 ROOT = Path(__file__).parents[2]
 DIGEST = hashlib.sha256(random.Random(7).randbytes(SIZE)).hexdigest()  # noqa: S311 - any bytes will do
@@ -63,10 +66,6 @@ def offsets(upstream: Path) -> list[int]:
     return sorted(int(path.name.partition("-")[2]) for path in upstream.iterdir() if path.name != "go")
 
 
-def large_files(folder: Path) -> list[Path]:
-    return [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size > 1000]
-
-
 @pytest.mark.parametrize("listed", ["right", "none"])
 async def test_processes_share_one_upstream_request(start: Start, upstream: Path, folder: Path, listed: str) -> None:
     processes = [await start(stall=1_000_000, listed=listed) for _ in range(3)]
@@ -110,8 +109,7 @@ async def test_nothing_half_written_is_served_after_a_kill_and_the_fill_resumes(
     start: Start, upstream: Path, folder: Path
 ) -> None:
     writer = await start(stall=2_000_000)
-    while sum(path.stat().st_size for path in large_files(folder)) < 1_000_000:  # noqa: ASYNC110 - written by another process
-        await asyncio.sleep(0.01)
+    await comes_true(lambda: sum(path.stat().st_size for path in large_files(folder)) >= 1_000_000)
     writer.kill()
     await writer.wait()
     assert not (folder / DIGEST[:2] / DIGEST[2:]).exists()
@@ -131,4 +129,4 @@ async def test_wrong_bytes_are_seen_whole_in_no_process(start: Start, upstream: 
 
     for process in processes:
         assert (await line(process)).startswith("failed True")
-    assert large_files(folder) == []
+    await comes_true(lambda: large_files(folder) == [])
