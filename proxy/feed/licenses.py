@@ -35,6 +35,8 @@ AT_ONCE = 6
 AGAIN = 60.0
 """Seconds after which what could not be read is tried again."""
 IN_MEMORY = 50_000
+_LARGE = 64 << 10
+"""Bytes of METADATA from which on it is read in a thread."""
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(License)
@@ -104,7 +106,7 @@ class Licenses:
         if metadata is None:
             self._not_before[key] = self._clock() + AGAIN
             return
-        found = license_of(metadata)
+        found = await asyncio.to_thread(license_of, metadata) if len(metadata) > _LARGE else license_of(metadata)
         self._keep(key, found)
         await self._index.put(f"license:{key}", _encode(found))
 

@@ -17,9 +17,13 @@ from functools import lru_cache
 import msgspec
 from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
+from proxy.rules.wheel import headers_of
+
 _CLASSIFIER = "License :: "
 _LONGEST = 300
 """Characters: a `License` that is longer is the text of one."""
+_LONGEST_SAID = 1000
+"""Characters that are kept of what was said, and up to which an expression is read."""
 _PROPRIETARY = "LicenseRef-Proprietary"
 _PUBLIC_DOMAIN = "LicenseRef-Public-Domain"
 _GPL = ("GPL-1.0-or-later", "GPL-2.0-only", "GPL-2.0-or-later", "GPL-3.0-only", "GPL-3.0-or-later")
@@ -102,15 +106,14 @@ class License(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 def license_of(metadata: bytes) -> License:
     """Read METADATA. What is missing or not understood gives no expressions."""
-    # A blank line ends the headers; the description behind it may hold anything.
-    head = re.split(rb"\r?\n\r?\n", metadata, maxsplit=1)[0].decode("utf-8", "replace")
-    message = HeaderParser().parsestr(head, headersonly=True)
+    message = HeaderParser().parsestr(headers_of(metadata).decode("utf-8", "replace"), headersonly=True)
     expressions = message.get_all("License-Expression", [])
     if expressions:
         expression = ", ".join(" ".join(one.split()) for one in expressions)
         # Said twice it is not a licence but a riddle, and no expression either.
-        canonical = canonical_of(expression) if len(expressions) == 1 else None
-        return License(expression, () if canonical is None else (canonical,))
+        is_readable = len(expressions) == 1 and len(expression) <= _LONGEST_SAID
+        canonical = canonical_of(expression) if is_readable else None
+        return License(expression[:_LONGEST_SAID], () if canonical is None else (canonical,))
     text = " ".join(message.get("License", "").split())
     if text and len(text) <= _LONGEST:
         canonical = canonical_of(_SPELLINGS.get(text.lower(), text))
@@ -119,7 +122,7 @@ def license_of(metadata: bytes) -> License:
     classifiers = [value for value in message.get_all("Classifier", []) if value.startswith(_CLASSIFIER)]
     names = [name for name in (value.rpartition(" :: ")[2].strip() for value in classifiers) if name != "OSI Approved"]
     understood = [_CLASSIFIERS.get(name) for name in names]
-    said = ", ".join(names) or text[:_LONGEST]
+    said = ", ".join(names)[:_LONGEST_SAID] or text[:_LONGEST]
     if not understood or None in understood:
         return License(said)
     return License(said, tuple(dict.fromkeys(one for group in understood if group is not None for one in group)))

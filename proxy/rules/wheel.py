@@ -23,9 +23,17 @@ from packaging.version import Version
 
 from proxy.rules import archive
 from proxy.rules.archive import Directory, Member, WheelUnreadable
-from proxy.simple.filename import Distribution, normalize, normalize_version, parse
+from proxy.simple.filename import Distribution, normalize_version, parse
 
-__all__ = ["CoreMetadata", "WheelUnreadable", "fields_of", "find_metadata", "read_by", "requires_python_of"]
+__all__ = [
+    "CoreMetadata",
+    "WheelUnreadable",
+    "fields_of",
+    "find_metadata",
+    "headers_of",
+    "read_by",
+    "requires_python_of",
+]
 
 LARGEST_METADATA = 16 << 20
 """What METADATA may be unpacked, in bytes."""
@@ -42,6 +50,8 @@ _SLACK = 256
 """What METADATA's own header may be longer than the directory lets expect, in bytes, without a read more."""
 
 _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
+_LONGEST_HEADERS = 512 << 10
+"""How much of METADATA is read for its fields, in bytes: a parser takes seconds for megabytes of them."""
 _LONGEST_FIELD = 1000
 
 Reading = Generator[tuple[int, int], bytes, bytes]
@@ -85,10 +95,16 @@ async def read_by(read: Callable[[int, int], Awaitable[bytes]], size: int, filen
     return found
 
 
+def headers_of(metadata: bytes) -> bytes:
+    """Give what stands before the description, and of far too many headers the first."""
+    headers = _BLANK_LINE.split(metadata[: _LONGEST_HEADERS + 1], maxsplit=1)[0]
+    # The last one may be cut.
+    return headers if len(headers) <= _LONGEST_HEADERS else headers[: headers.rfind(b"\n") + 1]
+
+
 def fields_of(metadata: bytes) -> CoreMetadata:
     """Read the fields of METADATA, leniently: what is wrong with one does not keep the others from being read."""
-    headers = _BLANK_LINE.split(metadata, maxsplit=1)[0]
-    raw, _ = parse_email(headers + b"\n\n")
+    raw, _ = parse_email(headers_of(metadata) + b"\n\n")
     return CoreMetadata(
         _one_line(raw.get("name")), _one_line(raw.get("version")), _one_line(raw.get("requires_python"))
     )
@@ -162,23 +178,24 @@ def _find_member(tail: _Tail, directory: Directory, wheel: Distribution) -> Gene
 
 
 def _pick(members: Iterable[Member], wheel: Distribution) -> Member | None:
-    found = [member for member in members if _is_metadata(member.name, wheel)]
+    name = re.compile(wheel.project.replace("-", "[-_.]+") + "-", re.IGNORECASE | re.ASCII)
+    found = [member for member in members if _is_metadata(member.name, name, wheel.version)]
     if len(found) > 1:
         raise WheelUnreadable("it has METADATA more than once")
     return found[0] if found else None
 
 
-def _is_metadata(name: bytes, wheel: Distribution) -> bool:
+def _is_metadata(member: bytes, name: re.Pattern[str], version: str) -> bool:
     """Whether a member is METADATA of this very project and version, in whatever spelling its folder has."""
-    folder, slash, rest = name.partition(b"/")
+    folder, slash, rest = member.partition(b"/")
     if not slash or rest != b"METADATA" or not folder.endswith(b".dist-info") or not folder.isascii():
         return False
     if len(folder) > _LONGEST_FOLDER:
         return False
     stem = folder.decode("ascii").removesuffix(".dist-info")
-    # Old tools left dashes in the name.
-    dashes = [at for at, letter in enumerate(stem) if letter == "-"]
-    return any(normalize(stem[:at]) == wheel.project and _is_version(stem[at + 1 :], wheel.version) for at in dashes)
+    # Old tools left dashes in the name, so that it is the name that says where it ends.
+    spelt = name.match(stem)
+    return spelt is not None and _is_version(stem[spelt.end() :], version)
 
 
 def _is_version(text: str, version: str) -> bool:

@@ -80,3 +80,14 @@ def test_what_is_not_known_is_hidden_unless_it_is_said_otherwise() -> None:
     assert strict.objection(License("GPL-3.0-only", ("GPL-3.0-only",))) == (
         "its license is GPL-3.0-only, and GPL-3.0-only is denied"
     )
+
+
+def test_what_is_kept_of_a_license_is_short_whatever_was_said() -> None:
+    """It stands in the reason of every file that is hidden for it, and thousands of them are kept in memory."""
+    expression = license_of(b"License-Expression: " + b"MIT OR " * 10_000 + b"MIT\n\n")
+    classifiers = license_of(b"Classifier: License :: OSI Approved :: MIT License\n" * 5_000 + b"\n")
+
+    assert expression.expressions == ()
+    assert len(expression.said) <= 1000
+    assert classifiers.expressions == ("MIT",)
+    assert len(classifiers.said) <= 1000

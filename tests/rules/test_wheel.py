@@ -7,7 +7,15 @@ import zipfile
 
 import pytest
 
-from proxy.rules.wheel import CoreMetadata, WheelUnreadable, fields_of, find_metadata, read_by, requires_python_of
+from proxy.rules.wheel import (
+    CoreMetadata,
+    WheelUnreadable,
+    fields_of,
+    find_metadata,
+    headers_of,
+    read_by,
+    requires_python_of,
+)
 from tests.fakes.archives import FOLDER, METADATA, WHEEL, Part, build, drive, find, wheel
 
 KIB = 1 << 10
@@ -342,3 +350,13 @@ def test_the_fields_are_read() -> None:
 )
 def test_requires_python_is_on_one_line_or_not_there(metadata: bytes, requires_python: str | None) -> None:
     assert requires_python_of(metadata) == requires_python
+
+
+def test_of_megabytes_of_headers_only_the_first_are_read() -> None:
+    """A parser takes seconds for them, and a wheel of some kilobytes can hold sixteen megabytes."""
+    many = b"Requires-Python: >=3.9\n" + b"Requires-Dist: a\n" * 900_000
+
+    assert len(headers_of(many)) <= 512 << 10
+    assert headers_of(many).endswith(b"Requires-Dist: a\n")
+    assert headers_of(b"Name: foo\n\n" + b"x" * (1 << 20)) == b"Name: foo"
+    assert requires_python_of(many) == ">=3.9"
