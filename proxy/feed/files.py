@@ -189,8 +189,10 @@ class Files:
                 self._metrics.received.labels(mirror.name).inc(artifact.size)
             except WheelgateError as error:
                 log.debug("file was not received", source=mirror.name, filename=file.filename, reason=str(error))
-                if isinstance(error, ArtifactWrong) and await _lists_no_digest(mirror, project, file.filename):
-                    await self._pinning.differ(mirror.name, project, file.filename, error.found)
+                if isinstance(error, ArtifactWrong):
+                    await mirror.forget(project, file)
+                    if await _lists_no_digest(mirror, project, file.filename):
+                        await self._pinning.differ(mirror.name, project, file.filename, error.found)
                 return
             with suppress(Hidden):
                 await self._pinning.serve(mirror.name, project, file.filename, artifact.digest)

@@ -93,6 +93,9 @@ class Mirror(Protocol):
     async def distrust(self, project: NormalizedName, file: File, reason: str) -> None:
         """Advertise the core metadata of `file` no longer."""
 
+    async def forget(self, project: NormalizedName, file: File) -> None:
+        """Forget what parts of `file` have shown: the whole turned out to be other bytes."""
+
 
 class SwitchedOff:
     """Stands for a source that is switched off (`offline = true`): nothing is asked of it, whatever is asked here."""

@@ -21,6 +21,20 @@ class Facts(msgspec.Struct, array_like=True, gc=False):
     """Why it has no core metadata that could be read."""
 
 
+class Seen:
+    """A page that was completed before, and what it became."""
+
+    __slots__ = ("complete", "facts", "given", "page", "stamp")
+
+    def __init__(self, given: Page, facts: dict[str, Facts]) -> None:
+        """Begin with what the source gave, and what is known of its files."""
+        self.given = given
+        self.facts = facts
+        self.stamp = -1
+        self.page = given
+        self.complete = False
+
+
 def identity_of(file: File) -> str:
     """Give what changes whenever the bytes of a file do."""
     return file.etag or file.sha256 or next(iter(file.hashes.values()), "") or file.url

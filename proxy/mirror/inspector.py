@@ -21,10 +21,10 @@ import structlog
 
 from proxy.errors import FileGone, SourceError, SourceUnavailable
 from proxy.mirror.base import Clock
-from proxy.mirror.facts import Facts, completed, fact_of, is_of, lacks_metadata
+from proxy.mirror.facts import Facts, Seen, completed, fact_of, is_of, lacks_metadata
 from proxy.mirror.precedence import first_of, newest_first, newest_versions
-from proxy.mirror.reading import NoRanges, read_metadata
-from proxy.rules.wheel import WheelUnreadable, requires_python_of
+from proxy.mirror.reading import NoRanges, read_metadata, told_by
+from proxy.rules.wheel import WheelUnreadable
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import Opener
 from proxy.store.index import Index
@@ -46,6 +46,14 @@ SAVE_EVERY = 2.0
 PAGES_IN_MEMORY = 512
 MOST = 500
 """How many files of one page are read: who installs an older version than that reads its wheel through us."""
+MOST_BYTES = 64 << 20
+"""How much METADATA of one page is kept: a wheel of some kilobytes can hold megabytes of it."""
+MORE_BYTES = 86_400.0
+"""Seconds after which more than that is read."""
+NO_RANGES = 3
+"""How many files in a row have to come whole, in answer to ranges, until their source is taken to know none."""
+RANGES_AGAIN = 3600.0
+"""Seconds after which such a source is asked for ranges again."""
 
 
 Record = Callable[[File, str], Awaitable[object]]
@@ -53,19 +61,6 @@ Record = Callable[[File, str], Awaitable[object]]
 
 _encode = msgspec.msgpack.Encoder().encode
 _decoder = msgspec.msgpack.Decoder(dict[str, Facts])
-
-
-class _Seen:
-    """A page that was completed before, and what it became."""
-
-    __slots__ = ("complete", "facts", "given", "page", "stamp")
-
-    def __init__(self, given: Page, facts: dict[str, Facts]) -> None:
-        self.given = given
-        self.facts = facts
-        self.stamp = -1
-        self.page = given
-        self.complete = False
 
 
 def metadata_key(digest: str) -> str:
@@ -107,10 +102,11 @@ class Inspector:
         self._urgent: Flights[NormalizedName, None] = Flights(background)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._slots_behind = asyncio.Semaphore(BEHIND)
-        self._seen: OrderedDict[NormalizedName, _Seen] = OrderedDict()
+        self._seen: OrderedDict[NormalizedName, Seen] = OrderedDict()
         self._stamps = 0
         self._not_before: dict[NormalizedName, float] = {}
-        self._no_ranges = False
+        self._whole = 0
+        self._no_ranges_until = 0.0
 
     def prepare(self, project: NormalizedName) -> None:
         """Begin to read what is remembered of a project, while its page is on its way."""
@@ -147,12 +143,13 @@ class Inspector:
         self, project: NormalizedName, file: File, *, sha256: str, size: int, path: Path | None = None
     ) -> None:
         """Note what receiving a whole file has shown: its digest, and its METADATA where ranges were refused."""
-        facts = seen.facts if (seen := self._seen.get(project)) is not None else await self._load(project)
+        facts = await self._facts(project)
         fact = fact_of(facts, file)
         if fact.sha256 == sha256 and (fact.metadata or fact.unreadable):
             return
         fact.sha256, fact.size = sha256, size
-        if path is not None and lacks_metadata(file, fact):
+        # What was read by ranges was covered by no digest, and may be that of other bytes than came now.
+        if path is not None and (fact.metadata is not None or lacks_metadata(file, fact)):
             await self._read_metadata(file, fact, path)
         facts[file.filename] = fact
         self._changed(project)
@@ -161,18 +158,25 @@ class Inspector:
 
     async def distrust(self, project: NormalizedName, file: File, reason: str) -> None:
         """Advertise the core metadata of `file` no longer, because what its source publishes is wrong."""
-        facts = seen.facts if (seen := self._seen.get(project)) is not None else await self._load(project)
+        facts = await self._facts(project)
         fact = fact_of(facts, file)
         fact.unreadable = reason
         facts[file.filename] = fact
         self._changed(project)
         await self._save(project, facts)
 
+    async def forget(self, project: NormalizedName, file: File) -> None:
+        """Forget what parts of `file` have shown, because the whole turned out to be other bytes."""
+        facts = await self._facts(project)
+        if facts.pop(file.filename, None) is not None:
+            self._changed(project)
+            await self._save(project, facts)
+
     def _may_read(self, project: NormalizedName) -> bool:
         return self._clock() >= self._not_before.get(project, 0.0)
 
-    def _remember(self, page: Page, facts: dict[str, Facts]) -> _Seen:
-        seen = _Seen(page, facts)
+    def _remember(self, page: Page, facts: dict[str, Facts]) -> Seen:
+        seen = Seen(page, facts)
         self._seen[page.name] = seen
         self._seen.move_to_end(page.name)
         while len(self._seen) > PAGES_IN_MEMORY:
@@ -184,7 +188,7 @@ class Inspector:
         if (seen := self._seen.get(project)) is not None:
             seen.complete = False
 
-    def _missing(self, seen: _Seen) -> list[File]:
+    def _missing(self, seen: Seen) -> list[File]:
         """Give the files of which something could still be found out and is worth it, in the page's order.
 
         Where a source publishes metadata itself, what lacks it is left to those who install such an old version.
@@ -218,7 +222,8 @@ class Inspector:
     def _can_have_metadata(self, file: File, fact: Facts | None) -> bool:
         if not lacks_metadata(file, fact):
             return False
-        return not (self._offline or self._no_ranges) or self._local(file, fact) is not None
+        knows_ranges = self._clock() >= self._no_ranges_until
+        return (knows_ranges and not self._offline) or self._local(file, fact) is not None
 
     def _local(self, file: File, fact: Facts | None) -> Path | None:
         digest = file.sha256 or (fact.sha256 if fact is not None else None)
@@ -230,57 +235,80 @@ class Inspector:
         if seen is None:
             return
         files = (await asyncio.to_thread(newest_first, self._missing(seen)))[:MOST]
-        await self._inspect(project, files, self._slots_behind)
+        try:
+            await self._inspect(project, files, self._slots_behind)
+        except SourceError as error:
+            log.info("files could not be inspected", source=self._opener.name, project=project, reason=str(error))
         if self._missing(seen):
             # What could not be found out now is tried again later, not at every request.
-            self._not_before[project] = self._clock() + AGAIN
+            self._wait(project, AGAIN)
 
     async def _inspect(self, project: NormalizedName, files: list[File], slots: asyncio.Semaphore) -> None:
-        """Read files of a project, in this order."""
+        """Read files of a project, in this order. Raises: SourceError where several in a row cannot be read."""
         seen = self._seen.get(project)
         if seen is None:
             return
         left = deque(files)
+        budget = MOST_BYTES
         try:
-            while left:
+            while left and budget > 0:
                 # One process at a time, each going on with what the others have found out.
                 async with self._neighbours.hold(self._prefix + project):
                     await self._catch_up(project, seen.facts)
-                    await self._take_a_turn(project, seen.facts, left, slots)
-        except* SourceError as errors:
-            self._not_before[project] = self._clock() + AGAIN
-            why = str(errors.exceptions[0])  # of several, each would say the same
-            log.info("files could not be inspected", source=self._opener.name, project=project, reason=why)
+                    budget -= await self._take_a_turn(project, seen.facts, left, slots, budget=budget)
+            if left:
+                self._wait(project, MORE_BYTES)
         finally:
             self._changed(project)
 
+    def _wait(self, project: NormalizedName, seconds: float) -> None:
+        """Read no file of a project for so long, or longer where that was said before."""
+        self._not_before[project] = max(self._not_before.get(project, 0.0), self._clock() + seconds)
+
     async def _take_a_turn(
-        self, project: NormalizedName, facts: dict[str, Facts], left: deque[File], slots: asyncio.Semaphore
-    ) -> None:
-        """Read files, for a while, and save what they told."""
+        self,
+        project: NormalizedName,
+        facts: dict[str, Facts],
+        left: deque[File],
+        slots: asyncio.Semaphore,
+        *,
+        budget: int,
+    ) -> int:
+        """Read files, for a while, and save what they told; give how many bytes of METADATA are kept for it.
+
+        Raises: SourceError where none of several can be read: what is wrong with one stands in no other's way.
+        """
         until = self._clock() + SAVE_EVERY
         has_read = False
+        kept = 0
         try:
-            while left and self._clock() <= until:
+            while left and kept < budget and self._clock() <= until:
                 some = [left.popleft() for _ in range(min(AT_ONCE, len(left)))]
                 lacking = [file for file in some if self._lacks(file, facts.get(file.filename))]
                 has_read = has_read or bool(lacking)
                 async with asyncio.TaskGroup() as group:
-                    for file in lacking:
-                        group.create_task(self._read(project, facts, file, slots))
+                    reading = [group.create_task(self._read(project, facts, file, slots)) for file in lacking]
                 self._changed(project)
+                results = [task.result() for task in reading]
+                errors = [result for result in results if isinstance(result, SourceError)]
+                if errors and len(errors) == len(results):
+                    raise errors[0]
+                kept += sum(result for result in results if isinstance(result, int))
         finally:
             if has_read:
                 await self._save(project, facts)
+        return kept
 
     async def _read(
         self, project: NormalizedName, facts: dict[str, Facts], file: File, slots: asyncio.Semaphore
-    ) -> None:
+    ) -> int | SourceError:
+        """Find out what is missing of a file; give the bytes of METADATA that are kept, or why it cannot be read."""
         fact = fact_of(facts, file)
+        kept = 0
         async with slots:
             try:
                 if self._can_have_metadata(file, fact):
-                    await self._read_metadata(file, fact, self._local(file, fact))
+                    kept = await self._read_metadata(file, fact, self._local(file, fact))
                     facts[file.filename] = fact
                     self._changed(project)
                 if self._lacks_digest(file, fact):
@@ -289,24 +317,31 @@ class Inspector:
                     await self._write_back(file, fact.sha256)
             except FileGone:
                 log.debug("file went while it was inspected", source=self._opener.name, filename=file.filename)
+            except SourceError as error:
+                return error
+        return kept
 
-    async def _read_metadata(self, file: File, fact: Facts, path: Path | None) -> None:
-        """Read METADATA by ranges, from here where the file is here, and put it in the index."""
+    async def _read_metadata(self, file: File, fact: Facts, path: Path | None) -> int:
+        """Read METADATA by ranges, from here where the file is here, and put it in the index; give its length."""
         try:
             metadata, size = await read_metadata(self._opener, file, path)
         except NoRanges:
-            self._no_ranges = True
-            return
+            self._whole += 1
+            if self._whole >= NO_RANGES:
+                self._no_ranges_until = self._clock() + RANGES_AGAIN
+            return 0
         except WheelUnreadable as error:
-            fact.unreadable = str(error)
+            fact.unreadable, fact.metadata = str(error), None
             log.info(
                 "wheel has no readable metadata", source=self._opener.name, filename=file.filename, reason=str(error)
             )
-            return
+            return 0
+        if path is None:
+            self._whole = 0
         fact.size = size
-        fact.metadata = hashlib.sha256(metadata).hexdigest()
-        fact.requires_python = requires_python_of(metadata)
+        fact.metadata, fact.requires_python = await told_by(metadata)
         await self._index.put(metadata_key(fact.metadata), metadata)
+        return len(metadata)
 
     async def _digest(self, file: File) -> tuple[str, int]:
         digest, size = hashlib.sha256(), 0
@@ -327,6 +362,11 @@ class Inspector:
             log.debug("file went before its digest was written", source=self._opener.name, filename=file.filename)
         except SourceError as error:
             log.warning("digest cannot be written back", source=error.source, reason=error.reason, remedy=error.remedy)
+
+    async def _facts(self, project: NormalizedName) -> dict[str, Facts]:
+        """Give what is known of a project's files, to be added to."""
+        seen = self._seen.get(project)
+        return await self._load(project) if seen is None else seen.facts
 
     async def _load(self, project: NormalizedName) -> dict[str, Facts]:
         prepared = self._prepared.pop(project, None)

@@ -147,6 +147,10 @@ class ListedMirror:
         """Advertise the core metadata of `file` no longer."""
         await self._inspector.distrust(project, file, reason)
 
+    async def forget(self, project: NormalizedName, file: File) -> None:
+        """Forget what parts of `file` have shown."""
+        await self._inspector.forget(project, file)
+
     async def _known(self, look: _Look, good_until: float) -> Known:
         if look.page is None:
             return Known(None, look.at, good_until)

@@ -126,6 +126,10 @@ class PagedMirror:
         """Advertise the core metadata of `file` no longer."""
         await self._inspector.distrust(project, file, reason)
 
+    async def forget(self, project: NormalizedName, file: File) -> None:
+        """Forget what parts of `file` have shown."""
+        await self._inspector.forget(project, file)
+
     def _judge(self, record: Record) -> Verdict:
         if self.offline:
             return Verdict.DEAD if record.page is None else Verdict.FRESH

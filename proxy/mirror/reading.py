@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from pathlib import Path
 
-from proxy.rules.wheel import WheelUnreadable, read_by
+from proxy.rules.wheel import WheelUnreadable, read_by, requires_python_of
 from proxy.simple.model import File
 from proxy.sources.base import Opener
+
+_LARGE = 64 << 10
+"""Bytes of METADATA from which on it is looked at in a thread."""
 
 
 class NoRanges(WheelUnreadable):
@@ -26,6 +30,15 @@ async def read_metadata(opener: Opener, file: File, path: Path | None) -> tuple[
         return await read_by(lambda start, end: asyncio.to_thread(_pread, path, start, end), size, file.filename), size
     size = file.size if file.size is not None else await _size(opener, file)
     return await read_by(lambda start, end: _range(opener, file, start, end), size, file.filename), size
+
+
+async def told_by(metadata: bytes) -> tuple[str, str | None]:
+    """Give the sha256 of METADATA, and the Python that it requires."""
+
+    def tell() -> tuple[str, str | None]:
+        return hashlib.sha256(metadata).hexdigest(), requires_python_of(metadata)
+
+    return await asyncio.to_thread(tell) if len(metadata) > _LARGE else tell()
 
 
 async def _size(opener: Opener, file: File) -> int:
