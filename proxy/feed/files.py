@@ -96,7 +96,8 @@ class Files:
         self._artifacts = artifacts
         self._downloads = downloads
         self._background = background
-        self._noted: set[str] = set()
+        self._notes: dict[str, tuple[Download, asyncio.Task[None]]] = {}
+        """What is being received, by what is noted of it then; other bytes of the same file come later in here."""
 
     async def entry(self, feed: Feed, project: NormalizedName, filename: str) -> Entry:
         """Give the file that clients may have under this name, also one that has gone from its page.
@@ -175,10 +176,10 @@ class Files:
         )
 
     def _note_once(self, key: str, mirror: Mirror, project: NormalizedName, file: File, download: Download) -> None:
-        note = f"{mirror.name}|{project}|{file.filename}|{key}"
-        if note not in self._noted:
-            self._noted.add(note)
-            self._background.start(self._note(note, mirror, project, file, download), name=f"note {file.filename}")
+        note = f"{_ledger_key(mirror.name, project, file.filename)}|{key}"
+        if note not in self._notes:
+            work = self._note(note, mirror, project, file, download)
+            self._notes[note] = download, self._background.start(work, name=f"note {file.filename}")
 
     async def _note(self, note: str, mirror: Mirror, project: NormalizedName, file: File, download: Download) -> None:
         """Wait for the whole file; remember that it was served, and what its bytes have shown."""
@@ -200,7 +201,13 @@ class Files:
             await self._index.put(_ledger_key(mirror.name, project, file.filename), _encode(known))
             await mirror.learn(project, file, sha256=artifact.digest, size=artifact.size, path=artifact.path)
         finally:
-            self._noted.discard(note)
+            del self._notes[note]
+
+    async def _written(self, key: str) -> None:
+        """Wait for the notes of a file that clients already have to the last byte."""
+        notes = [note for of, (download, note) in self._notes.items() if of.startswith(f"{key}|") and download.has_all]
+        if notes:
+            await asyncio.wait(notes)
 
     async def _local(self, mirror: Mirror, local: Local, project: NormalizedName, file: File) -> Here | None:
         path = await asyncio.to_thread(local.path_of, file)
@@ -218,7 +225,9 @@ class Files:
         Not in those after its owner: what a stranger's project had before the name became ours stays hidden.
         """
         for source in await _may_have_owned(feed, project):
-            raw = await self._index.get(_ledger_key(source, project, filename))
+            key = _ledger_key(source, project, filename)
+            await self._written(key)
+            raw = await self._index.get(key)
             if raw is None:
                 continue
             try:

@@ -56,6 +56,11 @@ class Download:
         return self._growing.arrived if self._growing else 0
 
     @property
+    def has_all(self) -> bool:
+        """Whether all bytes have arrived; they may still be on their way into the cache."""
+        return self._growing is not None and self._growing.arrived == self._growing.size
+
+    @property
     def digest(self) -> str | None:
         """The sha256: as listed, or as computed once all is here."""
         if self._ended.done() and self._error is None:
