@@ -6,18 +6,21 @@ published digest; else it is an error that names the source, and it is advertise
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from proxy.errors import ArtifactWrong, FileAbsent, FileGone, SourceError, SourceNonsense, SourceUnavailable
 from proxy.feed.feed import Entry, Feed
 from proxy.mirror.inspector import metadata_key
 from proxy.mirror.reading import NoRanges, read_metadata
-from proxy.rules.wheel import WheelUnreadable
+from proxy.rules.wheel import WheelUnreadable, fields_of, is_version
+from proxy.simple.filename import normalize
 from proxy.simple.model import File, NormalizedName
 from proxy.sources.base import Opener
 from proxy.store.artifacts import Artifacts
@@ -69,7 +72,7 @@ class Sidecars:
             kept = await self._kept(key, expected)
             if kept is not None:
                 return Sidecar(*kept, mirror.private)
-            body = await self._obtain(mirror.opener, file, expected, whole)
+            body = await self._obtain(mirror.opener, project, file, expected=expected, whole=whole)
             await self._index.put(key, body)
             return Sidecar(body, hashlib.sha256(body).hexdigest(), mirror.private)
 
@@ -92,6 +95,12 @@ class Sidecars:
                 body = await mirror.opener.read_provenance(file)
                 if body is None:
                     raise FileAbsent(project, f"{file.filename}.provenance", feed.name)
+                if not await asyncio.to_thread(_is_object, body):
+                    raise SourceNonsense(
+                        entry.source,
+                        f"the provenance that it lists for {file.filename} is no JSON object",
+                        remedy="check the credential: a sign-in page looks like this; the file itself can still be had",
+                    )
                 await self._index.put(key, body, expire=PROVENANCE_LIFE)
                 return Sidecar(body, hashlib.sha256(body).hexdigest(), replaceable=True)
 
@@ -107,7 +116,13 @@ class Sidecars:
         return (kept, digest) if expected in {None, digest} else None
 
     async def _obtain(
-        self, opener: Opener, file: File, expected: str | None, whole: Callable[[], Awaitable[Path]]
+        self,
+        opener: Opener,
+        project: NormalizedName,
+        file: File,
+        *,
+        expected: str | None,
+        whole: Callable[[], Awaitable[Path]],
     ) -> bytes:
         """Get METADATA from the source, or out of the wheel where what the source has is missing or wrong."""
         published, trouble = None, None
@@ -115,7 +130,7 @@ class Sidecars:
             published = await opener.read_metadata(file)
         except SourceError as error:
             trouble = error
-        if published is not None and (expected is None or hashlib.sha256(published).hexdigest() == expected):
+        if published is not None and await asyncio.to_thread(_is_right, published, project, file, expected):
             return published
         try:
             own = await self._extract(opener, file, whole)
@@ -146,3 +161,21 @@ class Sidecars:
         except NoRanges:
             body, _ = await read_metadata(opener, file, await whole())
         return body
+
+
+def _is_right(published: bytes, project: NormalizedName, file: File, expected: str | None) -> bool:
+    """Whether published core metadata is what its page lists, or, where that is no digest, at all this file's."""
+    if expected is not None:
+        return hashlib.sha256(published).hexdigest() == expected
+    # A sign-in page comes with status 200 too, and clients take what they get here for the truth.
+    said = fields_of(published)
+    is_named = said.name is not None and normalize(said.name) == project
+    return is_named and said.version is not None and is_version(said.version, file.version)
+
+
+def _is_object(body: bytes) -> bool:
+    try:
+        msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:
+        return False
+    return True

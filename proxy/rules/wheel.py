@@ -31,6 +31,7 @@ __all__ = [
     "fields_of",
     "find_metadata",
     "headers_of",
+    "is_version",
     "read_by",
     "requires_python_of",
 ]
@@ -195,11 +196,11 @@ def _is_metadata(member: bytes, name: re.Pattern[str], version: str) -> bool:
     stem = folder.decode("ascii").removesuffix(".dist-info")
     # Old tools left dashes in the name, so that it is the name that says where it ends.
     spelt = name.match(stem)
-    return spelt is not None and _is_version(stem[spelt.end() :], version)
+    return spelt is not None and is_version(stem[spelt.end() :], version)
 
 
-def _is_version(text: str, version: str) -> bool:
-    """Whether it is this version in another spelling, such as `1.0.0` for `1.0`."""
+def is_version(text: str, version: str) -> bool:
+    """Whether a text is this version, maybe in another spelling, such as `1.0.0` for `1.0`."""
     normal = normalize_version(text)
     return normal == version or (normal != "" and Version(normal) == Version(version))
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.fakes.index import FakeIndex
-from tests.fakes.server import HTML, LocalServer, settings, simple
+from tests.fakes.server import HTML, JSON, LocalServer, settings, simple
 from tests.fakes.wheels import build_wheel, metadata
 from tests.scenarios.conftest import Run
 
@@ -209,6 +210,62 @@ async def test_provenance_is_passed_through_where_the_source_has_it(
     assert reply.headers["Content-Type"] == "application/vnd.pypi.integrity.v1+json"
     public.has("other-1.0-py3-none-any.whl")
     assert (await server.get("/files/other/other-1.0-py3-none-any.whl.provenance")).status == 404
+
+
+@pytest.mark.parametrize("body", [b"<html>sign in</html>", b"", b"[]", b'{"version": 1', b"\xff"])
+async def test_a_sign_in_page_is_no_provenance(run: Run, tmp_path: Path, public: FakeIndex, body: bytes) -> None:
+    public.has(WHEEL, provenance=b'{"version": 1}')
+    public.status_for(f"{WHEEL}.provenance", 200, body=body)
+    server = await run(settings(tmp_path / "other", {"public": simple(public.url)}))
+
+    refused = await server.get(f"/files/bar/{WHEEL}.provenance")
+    public.truth_for(f"{WHEEL}.provenance")
+    reply = await server.get(f"/files/bar/{WHEEL}.provenance")
+
+    assert refused.status == 502
+    assert refused.json()["source"] == "public"
+    assert reply.body == b'{"version": 1}'
+
+
+@pytest.mark.parametrize("said", [True, {"sha256": "no digest"}, {}, {"md5": "d41d8cd98f00b204e9800998ecf8427e"}])
+@pytest.mark.parametrize(
+    "published",
+    [
+        b"<html>sign in</html>",
+        b"",
+        b"\xff\xfe",
+        b"Metadata-Version: 2.1\nName: other\nVersion: 1.0\n",
+        b"Metadata-Version: 2.1\nName: bar\nVersion: 2.0\n",
+    ],
+)
+async def test_what_is_published_without_a_digest_is_only_taken_where_it_is_of_the_file(
+    run: Run, tmp_path: Path, public: FakeIndex, said: object, published: bytes
+) -> None:
+    """A sign-in page comes with status 200 too, and would break every install until the cache is emptied."""
+    file = public.has(WHEEL, requires=["leaf"])
+    entry = {"filename": WHEEL, "url": public.file_url(WHEEL), "hashes": {"sha256": file.sha256}, "core-metadata": said}
+    public.page_for("bar", json.dumps({"meta": {"api-version": "1.1"}, "name": "bar", "files": [entry]}).encode(), JSON)
+    public.status_for(f"{WHEEL}.metadata", 200, body=published)
+    server = await run(settings(tmp_path / "other", {"public": simple(public.url)}))
+
+    page = await server.until(lambda page: "core-metadata" in page.file(WHEEL), "/simple/bar/")
+    reply = await server.get(PATH)
+
+    assert page.status == 200
+    assert reply.status == 200
+    assert reply.body == metadata("bar", "1.0", requires=["leaf"])
+
+
+async def test_what_is_published_without_a_digest_is_passed_on(run: Run, tmp_path: Path, public: FakeIndex) -> None:
+    file = public.has(WHEEL, content=b"no zip at all")
+    entry = {"filename": WHEEL, "url": public.file_url(WHEEL), "hashes": {"sha256": file.sha256}, "core-metadata": True}
+    public.page_for("bar", json.dumps({"meta": {"api-version": "1.1"}, "name": "bar", "files": [entry]}).encode(), JSON)
+    published = b"Metadata-Version: 2.1\r\nName: Bar\r\nVersion: 1.0.0\r\n\r\ntext"
+    public.status_for(f"{WHEEL}.metadata", 200, body=published)
+    server = await run(settings(tmp_path / "other", {"public": simple(public.url)}))
+
+    assert (await server.page("/simple/bar/")).file(WHEEL)["core-metadata"] is True
+    assert (await server.get(PATH)).body == published
 
 
 async def test_provenance_that_is_gone_is_404(run: Run, tmp_path: Path, public: FakeIndex) -> None:
