@@ -189,8 +189,10 @@ def _events(events: Iterable[dict[str, str]]) -> Iterator[_Event]:
 
 
 def _limits(events: Iterable[dict[str, str]]) -> list[Version]:
-    found = (parse_version(event["limit"]) for event in events if event.get("limit", "*") != "*")
-    return [limit for limit in found if limit is not None]
+    """Give the limits, of which any that lies above a version lets it count; none where one is, or may be, infinity."""
+    found = [parse_version(event["limit"]) for event in events if "limit" in event]
+    limits = [limit for limit in found if limit is not None]
+    return limits if len(limits) == len(found) else []
 
 
 def _order(event: _Event) -> tuple[bool, Version, int]:

@@ -48,6 +48,9 @@ def events(*pairs: str, kind: str = "ECOSYSTEM") -> list[Any]:
         (advisory(events("introduced 2")), ["2", "99"], ["1"]),
         (advisory(events("introduced 0", "limit 2")), ["1"], ["2", "3"]),
         (advisory(events("introduced 0", "limit *")), ["1"], []),
+        (advisory(events("introduced 0", "limit 2", "limit 3")), ["1", "2"], ["3"]),
+        (advisory(events("introduced 0", "limit 2", "limit *")), ["1", "3"], []),
+        (advisory(events("introduced 0", "limit 2", "limit unreadable")), ["1", "3"], []),
         (advisory(events("introduced 1.0.0", "fixed 1.2.0-rc.1", kind="SEMVER")), ["1.1", "1.2.0b1"], ["1.2.0rc1"]),
         (advisory(events("introduced 0", kind="GIT")), [], ["1"]),
         (advisory(versions=["1.0.0", "2.0-1"]), ["1.0", "1", "2.0.post1"], ["1.1"]),
@@ -134,12 +137,14 @@ VERSIONS = st.sampled_from(["0.1", "1.0a1", "1.0", "1.0.post1", "1.1", "2.0rc1",
     ),
     starts_at_zero=st.booleans(),
     listed=st.lists(VERSIONS),
+    limits=st.lists(VERSIONS | st.just("*"), max_size=3),
     version=VERSIONS,
 )
 def test_ranges_are_those_of_the_formats_own_evaluation(
-    pairs: list[tuple[str, str]], starts_at_zero: bool, listed: list[str], version: str
+    pairs: list[tuple[str, str]], starts_at_zero: bool, listed: list[str], limits: list[str], version: str
 ) -> None:
     raw = [f"{kind} {text}" for kind, text in pairs] + ["introduced 0"] * starts_at_zero
+    raw += [f"limit {limit}" for limit in limits]
     found = advisory(events(*raw), listed)
 
     expected = starts_at_zero
@@ -150,5 +155,7 @@ def test_ranges_are_those_of_the_formats_own_evaluation(
             kind == "last_affected" and Version(version) > Version(text)
         ):
             expected = False
+    if limits and not any(limit == "*" or Version(version) < Version(limit) for limit in limits):
+        expected = False
 
     assert found.affects(Version(version)) is (expected or version in listed)
