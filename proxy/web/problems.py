@@ -70,7 +70,7 @@ def respond(error: WheelgateError, request_id: str, *, explain: str = "") -> web
     details = ProblemDetails(
         title=status.phrase,
         status=status.value,
-        detail=str(error),
+        detail=f"{error}; what to do: {error.remedy}" if isinstance(error, Hidden) else str(error),
         remedy=error.remedy,
         source=getattr(error, "source", ""),
         rule=getattr(error, "rule", ""),
@@ -86,7 +86,11 @@ def respond(error: WheelgateError, request_id: str, *, explain: str = "") -> web
         headers["Wheelgate-Reason"] = _one_line(f"{error.rule}: {error.reason}", 500, error.remedy)
     if isinstance(error, NotAcceptable | ProjectAbsent):
         headers["Vary"] = "Accept, Accept-Encoding"
-    return problem(status, details, headers)
+    response = problem(status, details, headers)
+    if isinstance(error, Hidden):
+        # All that pip shows of a refusal is the status line; uv shows title and detail.
+        response.set_status(status, f"{status.phrase}: {headers['Wheelgate-Reason']}")
+    return response
 
 
 def _one_line(reason: str, limit: int, remedy: str) -> str:

@@ -26,6 +26,18 @@ sources = ["public"]
 [feeds.default.rules]
 {rules}
 """
+PROJECT = """
+[project]
+name = "consumer"
+version = "1.0"
+requires-python = ">=3.11"
+dependencies = ["leaf"]
+
+[[tool.uv.index]]
+url = "{url}"
+default = true
+"""
+BY_PIP = ("install", "--no-cache-dir", "--target")
 REAL = ("requests", "flask")
 """Real projects, with dependencies that are released often."""
 
@@ -53,23 +65,56 @@ async def test_pip_takes_the_newest_version_that_is_old_enough(
     assert [path.name for path in target.glob("leaf-*.dist-info")] == ["leaf-1.5.dist-info"]
 
 
-async def test_a_version_that_is_too_young_is_refused_to_a_lock_file(
-    uv: Client, gated: FakeIndex, start_server: StartServer, tmp_path: Path
-) -> None:
-    free = start_server(config(tmp_path / "a", gated.url, ""))
-    home = tmp_path / "home"
-    home.mkdir()
-    (home / "requirements.in").write_text("leaf")
-    compiled = ("pip", "compile", "--generate-hashes", "requirements.in", "-o", "locked.txt")
-    await uv.run(*compiled, "--default-index", free.index_url, home=home)
-    assert "leaf==2.0" in (home / "locked.txt").read_text()
-    gate = start_server(config(tmp_path / "b", gated.url, 'min_age = "7 d"'))
+@pytest.fixture
+async def locked(uv: Client, new_pip: Client, gated: FakeIndex, start_server: StartServer, tmp_path: Path) -> Path:
+    """Give a folder with lock files that name `leaf` 2.0, made before there was a rule that hides it."""
+    server = start_server(config(tmp_path, gated.url, ""))
+    folder, home = tmp_path / "locked", tmp_path / "home"
+    folder.mkdir()
+    (folder / "pyproject.toml").write_text(PROJECT.format(url=server.index_url))
+    await uv.run("lock", home=home, cwd=folder)
+    await uv.run("export", "--no-header", "-o", "locked.txt", home=home, cwd=folder)
+    await new_pip.run("lock", "--index-url", server.index_url, "-o", "pylock.toml", "leaf", home=home, cwd=folder)
+    assert (await new_pip.attempt(*BY_PIP, tmp_path / "free", "-r", "pylock.toml", home=home, cwd=folder)).status == 0
 
-    install = ("pip", "install", "--target", tmp_path / "target", "-r", "locked.txt")
-    refused = await uv.attempt(*install, "--default-index", gate.index_url, home=home)
+    server.stop()
+    server.configure(config(tmp_path, gated.url, 'min_age = "7 d"'))
+    server.start()
+    (folder / "index-url").write_text(server.index_url)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("client", "command"),
+    [("uv", ["sync", "--frozen", "--no-install-project"]), ("new_pip", [*BY_PIP, "target", "-r", "pylock.toml"])],
+)
+async def test_a_lock_file_of_before_the_rule_is_refused_with_the_reason_and_what_to_do(
+    request: pytest.FixtureRequest, client: str, command: list[str], locked: Path
+) -> None:
+    """It names the file, which had been downloaded and cached, by its URL and its digest."""
+    refused = await request.getfixturevalue(client).attempt(*command, home=locked / "cold-home", cwd=locked)
 
     assert refused.status != 0
-    assert "leaf" in refused.output
+    assert "less than 7 d ago" in refused.output
+    assert "what to do: choose an older version, or wait until 20" in refused.output
+
+
+@pytest.mark.parametrize("client", ["uv", "new_pip", "old_pip"])
+async def test_pinned_hashes_of_before_the_rule_find_no_such_version(
+    request: pytest.FixtureRequest, client: str, locked: Path
+) -> None:
+    pip = request.getfixturevalue(client)
+    install = ["pip", "install"] if client == "uv" else ["install"]
+    index = (locked / "index-url").read_text()
+
+    refused = await pip.attempt(
+        *install, "--index-url", index, "--require-hashes", "-r", "locked.txt", "--target", "target",
+        home=locked / "cold-home", cwd=locked,
+    )  # fmt: skip
+
+    assert refused.status != 0
+    assert "leaf==2.0" in refused.output
+    assert not list((locked / "target").glob("leaf*"))
 
 
 async def test_pip_and_uv_agree_on_a_real_set_behind_an_age(

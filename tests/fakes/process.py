@@ -64,6 +64,10 @@ class ServerProcess:
             raise AssertionError("the server does not run")
         return self._process.pid
 
+    def configure(self, config: str) -> None:
+        """Serve by another configuration from the next start on."""
+        self._config = config
+
     def start(self) -> None:
         """Start it, and wait until it is ready."""
         self.folder.mkdir(parents=True, exist_ok=True)

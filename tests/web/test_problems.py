@@ -47,7 +47,7 @@ def test_an_error_has_its_status_and_problem_details(error: WheelgateError, stat
     assert isinstance(response.body, bytes)
     problem = json.loads(response.body)
     assert problem["status"] == status
-    assert problem["detail"] == str(error)
+    assert problem["detail"].startswith(str(error))
     assert problem["request_id"] == "id-1"
     assert problem.get("remedy", "") == error.remedy
 
@@ -57,6 +57,15 @@ def test_the_time_to_wait_is_whole_seconds_within_an_hour(said: float | None, gi
     response = respond(SourceUnavailable("public", "down", retry_after=said), "id-1")
 
     assert response.headers["Retry-After"] == given
+
+
+def test_a_refusal_says_the_rule_and_the_remedy_wherever_a_client_shows_something() -> None:
+    """pip shows the reason phrase of the status line, uv the detail, a person with curl all of it."""
+    response = respond(Hidden("bar", rule="deny", reason="so it is", remedy="ask Ann"), "id-1")
+
+    assert response.reason == "Forbidden: deny: so it is; what to do: ask Ann"
+    assert isinstance(response.body, bytes)
+    assert json.loads(response.body)["detail"] == "bar is hidden: so it is; what to do: ask Ann"
 
 
 def test_a_reason_in_a_header_is_one_line_of_ascii() -> None:
