@@ -113,7 +113,7 @@ async def build(
         index = await stack.enter_async_context(Index(directory / "index"))
         artifacts = await stack.enter_async_context(Artifacts(directory / "artifacts", size=config.cache.size))
         neighbours = await stack.enter_async_context(Neighbours(directory))
-        pins = await stack.enter_async_context(Pins(config.cache.ledger))
+        pins = await stack.enter_async_context(Pins(config.cache.ledger, tell=metrics.tell_of_pins))
         session = await stack.enter_async_context(Session(observe=metrics.observe_upstream, clock=clock))
         background = await stack.enter_async_context(Background())
         downloads = Downloads(artifacts, background)

@@ -12,6 +12,7 @@
     ├── Hidden                    a rule or the project's status hides it        -> 403
     ├── NotAcceptable             no format that the client accepts              -> 406
     ├── ArtifactWrong             the bytes are not those of the digest          -> abort
+    ├── LedgerUnreadable          nobody can say whether bytes have changed      -> 503
     └── CacheUnusable             the folder of the cache cannot be written      -> the server does not start
 
 The statuses on the right are assigned in one table, in `web/problems.py`.
@@ -149,3 +150,12 @@ class CacheUnusable(WheelgateError):
         """Name the folder and what the system said."""
         self.remedy = "name a folder on a local disk that the server's user may write, as cache.directory"
         super().__init__(f"the cache cannot be in {directory}: {reason}")
+
+
+class LedgerUnreadable(WheelgateError):
+    """The pin ledger cannot be read, so nobody can say whether a file is what it was."""
+
+    def __init__(self, file: str, reason: str) -> None:
+        """Name the ledger and what the database said."""
+        self.remedy = "restore it, or move it away to begin anew (cache.pins), or tell the people who run this index"
+        super().__init__(f"the pin ledger {file} cannot be read: {reason}")

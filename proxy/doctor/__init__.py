@@ -1,7 +1,7 @@
 """`wheelgate check`: every source and workspace is asked, and what is wrong is said with its remedy.
 
     examination.py   all at once, each within its time ─▶ simple.py  azure.py  github.py  directory.py
-                                                            │        workspace.py  advisories.py
+                                                            │        workspace.py  advisories.py  ledger.py
                                                             └─▶ chart.py   what is found out about one
     report.py        the rows, as they are printed
 

@@ -15,6 +15,7 @@ from proxy.doctor.azure import examine_container
 from proxy.doctor.chart import Answers, Chart, Means
 from proxy.doctor.directory import examine_directory
 from proxy.doctor.github import examine_repositories
+from proxy.doctor.ledger import examine_ledger
 from proxy.doctor.report import Report
 from proxy.doctor.simple import examine_index
 from proxy.doctor.workspace import examine_workspace
@@ -30,6 +31,7 @@ BOUND = 20.0
 """Seconds for each row."""
 _WORKSPACE = "workspace"
 _ADVISORIES = "advisories"
+_LEDGER = "ledger"
 
 
 def unasked(config: Config) -> Report:
@@ -47,6 +49,10 @@ async def examine(config: Config, *, bound: float = BOUND, clock: Callable[[], f
             for chart in charts:
                 group.create_task(_examine_within(bound, chart, _examination(chart, means), answers))
         warnings = _idle_connections(config)
+    ledger = Chart(str(config.cache.ledger), _LEDGER)
+    await _examine_within(bound, ledger, examine_ledger(ledger, config.cache.ledger), answers)
+    # As long as it can be used it is of no interest to who asks about sources.
+    charts += [ledger] if ledger.problems else []
     return Report(tuple(chart.row() for chart in charts), tuple(warnings))
 
 

@@ -14,7 +14,7 @@ class Row:
 
     name: str
     kind: str
-    """`simple`, `azure-blob`, `github`, `directory`, `workspace` or `advisories`."""
+    """`simple`, `azure-blob`, `github`, `directory`, `workspace`, `advisories`, or `ledger` where that is broken."""
     reachable: bool | None = None
     authorised: bool | None = None
     formats: tuple[str, ...] = ()

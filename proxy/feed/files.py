@@ -20,7 +20,7 @@ from typing import BinaryIO, Protocol, runtime_checkable
 import msgspec
 import structlog
 
-from proxy.errors import ArtifactWrong, FileAbsent, Hidden, ProjectAbsent, WheelgateError
+from proxy.errors import ArtifactWrong, FileAbsent, Hidden, LedgerUnreadable, ProjectAbsent, WheelgateError
 from proxy.feed.feed import Entry, Feed
 from proxy.feed.pinning import Pinning
 from proxy.mirror.base import Mirror
@@ -193,9 +193,10 @@ class Files:
                 if isinstance(error, ArtifactWrong):
                     await mirror.forget(project, file)
                     if await _lists_no_digest(mirror, project, file.filename):
-                        await self._pinning.differ(mirror.name, project, file.filename, error.found)
+                        with suppress(LedgerUnreadable):
+                            await self._pinning.differ(mirror.name, project, file.filename, error.found)
                 return
-            with suppress(Hidden):
+            with suppress(Hidden, LedgerUnreadable):
                 await self._pinning.serve(mirror.name, project, file.filename, artifact.digest)
             known = msgspec.structs.replace(file, hashes={"sha256": artifact.digest}, size=artifact.size)
             await self._index.put(_ledger_key(mirror.name, project, file.filename), _encode(known))

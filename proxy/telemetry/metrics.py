@@ -87,6 +87,16 @@ class Metrics:
             ["source"],
             registry=registry,
         )
+        self.pins_unusable = Gauge(
+            "wheelgate_pins_unusable",
+            "1 where the pin ledger cannot be read or written.",
+            registry=registry,
+            multiprocess_mode="livemax",
+        )
+
+    def tell_of_pins(self, is_out_of_order: bool) -> None:
+        """Note whether the pin ledger can be used."""
+        self.pins_unusable.set(is_out_of_order)
 
     def count_pin_alarm(self, source: str) -> None:
         """Count a file whose bytes changed under its name."""

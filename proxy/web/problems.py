@@ -15,6 +15,7 @@ from proxy.errors import (
     FileAbsent,
     FileGone,
     Hidden,
+    LedgerUnreadable,
     NotAcceptable,
     ProjectAbsent,
     SourceError,
@@ -32,6 +33,7 @@ _STATUSES: tuple[tuple[type[WheelgateError], HTTPStatus], ...] = (
     (FileGone, HTTPStatus.NOT_FOUND),
     (Hidden, HTTPStatus.FORBIDDEN),
     (NotAcceptable, HTTPStatus.NOT_ACCEPTABLE),
+    (LedgerUnreadable, HTTPStatus.SERVICE_UNAVAILABLE),
     (SourceUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (SourceError, HTTPStatus.BAD_GATEWAY),
     (ArtifactWrong, HTTPStatus.BAD_GATEWAY),
@@ -79,8 +81,9 @@ def respond(error: WheelgateError, request_id: str, *, explain: str = "") -> web
     )
     # Without one, caches on the way may guess a lifetime for a 404. Source: RFC 9110 §15.1.
     headers = {"Cache-Control": "max-age=0"}
-    if isinstance(error, SourceError) and status == HTTPStatus.SERVICE_UNAVAILABLE:
-        wait = RETRY_AFTER if error.retry_after is None else error.retry_after
+    if status == HTTPStatus.SERVICE_UNAVAILABLE:
+        told = getattr(error, "retry_after", None)
+        wait = RETRY_AFTER if told is None else told
         headers["Retry-After"] = str(max(1, round(min(wait, _LONGEST_RETRY_AFTER))))
     if isinstance(error, Hidden):
         headers["Wheelgate-Reason"] = _one_line(f"{error.rule}: {error.reason}", 500, error.remedy)

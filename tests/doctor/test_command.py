@@ -80,6 +80,18 @@ def test_all_good_is_0_and_a_row_for_each_source(check: Run) -> None:
     assert "a-valid-token" not in done.stdout
 
 
+def test_a_pin_ledger_that_cannot_be_used_is_1_with_the_remedy(check: Run, tmp_path: Path) -> None:
+    config = tmp_path / "wheelgate.toml"
+    config.write_text('cache.pins = "pins.db"\n' + config.read_text())
+    (tmp_path / "pins.db").write_text("no database")
+
+    done = check(FEED_PAT="a-valid-token")
+
+    assert done.returncode == 1
+    assert "the pin ledger cannot be used: file is not a database" in done.stdout
+    assert "cache.pins" in done.stdout
+
+
 def test_a_token_that_expired_is_1_with_the_remedy_below(check: Run) -> None:
     done = check(FEED_PAT="an-expired-token")
 

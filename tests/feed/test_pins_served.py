@@ -14,7 +14,6 @@ import pytest
 
 from proxy.errors import Hidden
 from proxy.feed.pinning import Pinning
-from proxy.rules.pins import Pin
 from proxy.simple.filename import normalize
 from proxy.store.pins import Pins
 from tests.fakes.index import FakeIndex
@@ -213,19 +212,25 @@ async def test_two_servers_that_first_serve_different_bytes_do_not_both_win(tmp_
         assert alarms == ["public"]
 
 
-async def test_a_ledger_that_cannot_be_opened_is_told_and_keeps_nobody_waiting(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+async def test_while_the_ledger_cannot_be_read_no_upstream_file_is_served(
+    stack: AsyncExitStack, cache_directory: Path, upstream: FakeIndex, tmp_path: Path
 ) -> None:
-    broken(tmp_path / "pins.db")
-    async with Pins(tmp_path / "pins.db") as pins:
-        pin = Pin("public", "foo", FILE, "a" * 64, 1.0)
-        assert await pins.put(pin) == pin
-        assert await pins.all() == []
-        assert await pins.alarm(pin) is False
-        assert await pins.version() == 0
+    """Nobody can say then whether its bytes are those of before; private files may change anyway."""
+    shelf = tmp_path / "shelf"
+    shelf.mkdir()
+    (shelf / "mine-1.0.tar.gz").write_bytes(b"mine")
+    broken(cache_directory / "pins.db")
+    server = await start(stack, cache_directory, {"shelf": folder(shelf), "public": simple(upstream.url)})
 
-    written = capsys.readouterr()
-    assert "restore the file" in written.out + written.err
+    for path in ("/simple/foo/", *ROUTES):
+        refused = await server.get(path)
+        assert refused.status == 503
+        assert refused.headers["Retry-After"]
+        assert "pin ledger" in refused.json()["detail"]
+        assert "cache.pins" in refused.json()["remedy"]
+    assert (await server.get("/files/mine/mine-1.0.tar.gz")).status == 200
+    assert (await server.get("/readyz")).status == 200
+    assert "wheelgate_pins_unusable 1.0" in (await server.get("/metrics")).text
 
 
 def forget(cache: Path) -> None:
