@@ -94,7 +94,7 @@ class Rulebook:
             return True
         missing = [name for name in self._rules if name not in config.feeds]
         if missing:
-            self._keep(f"there is no feed {', '.join(missing)} any more; only a restart takes one away")
+            self._keep(f"there is no feed {', '.join(missing)} any more; SIGHUP or a restart takes one away")
             return True
         new = {name: config.feeds[name].rules for name in self._rules}
         log.info("rules read again", changed=[name for name, rules in new.items() if rules != self._rules[name]])
@@ -103,7 +103,12 @@ class Rulebook:
         return True
 
     def _keep(self, reason: str) -> None:
-        log.error("rules are kept as they were", file=str(self._file), reason=reason)
+        log.error(
+            "rules are kept as they were",
+            file=str(self._file),
+            reason=reason,
+            remedy=f"correct the file; wheelgate check --offline --config {self._file} shows what is wrong with it",
+        )
         self._trouble = f"the rules that were last written cannot be used, those before them stay in force: {reason}"
 
     async def _refresh_databases(self) -> bool:

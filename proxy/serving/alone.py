@@ -13,8 +13,8 @@ from proxy.assembly import Machine
 from proxy.config import Config
 from proxy.errors import WheelgateError
 from proxy.serving.generation import GRACE, serving
-from proxy.serving.listening import bind, close, port_of
-from proxy.serving.reloading import Orders, refuse, reload
+from proxy.serving.listening import close, port_of
+from proxy.serving.reloading import Orders, rebind, refuse, reload, tell
 from proxy.telemetry.metrics import Metrics
 
 log = structlog.get_logger(__name__)
@@ -89,22 +89,26 @@ class Alone:
         config = await asyncio.to_thread(reload, self._orders)
         if config is None:
             return current
-        if config.server.processes != current.config.server.processes:
-            log.warning("server.processes is taken over at the next start")
-        sockets = current.sockets
+        sockets = rebind(config, current.config, current.sockets)
+        if sockets is None:
+            return current
         try:
-            if _address(config) != _address(current.config):
-                sockets = bind(*_address(config))
             successor = await self._start(group, config, sockets)
         except (WheelgateError, OSError) as error:
             if sockets is not current.sockets:
                 close(sockets)
-            refuse(str(error))
+            refuse(self._orders.describe(error)[0])
             return current
         current.stop.set()
         if sockets is not current.sockets:
             close(current.sockets)
-        log.info("reloaded", host=config.server.host, port=port_of(sockets), feeds=list(config.feeds))
+        tell(config, current.config, sockets, processes=1)
+        if config.server.processes != 1:
+            log.warning(
+                "one process serves, whatever server.processes says, until the next start",
+                configured=config.server.processes,
+                remedy="restart the server",
+            )
         return successor
 
     async def _hurry(self) -> None:
@@ -114,7 +118,3 @@ class Alone:
         self._in_peace = False
         for task in self._running:
             task.cancel()
-
-
-def _address(config: Config) -> tuple[str, int]:
-    return config.server.host, config.server.port

@@ -22,8 +22,8 @@ from prometheus_client.multiprocess import mark_process_dead
 
 from proxy.config import Config
 from proxy.serving.generation import GRACE
-from proxy.serving.listening import bind, close, port_of
-from proxy.serving.reloading import Orders, refuse, reload
+from proxy.serving.listening import close, port_of
+from proxy.serving.reloading import Orders, rebind, refuse, reload, tell
 from proxy.serving.vacancies import Vacancies
 from proxy.serving.workers import Started, Worker, start
 
@@ -173,13 +173,8 @@ class Supervisor:
         if config is None:
             return
         self._drop_next()
-        server, now = config.server, self._current.config.server
-        sockets = self._current.sockets
-        try:
-            if (server.host, server.port) != (now.host, now.port):
-                sockets = bind(server.host, server.port)
-        except OSError as error:
-            refuse(f"cannot listen on {server.host}, port {server.port}: {error.strerror}")
+        sockets = rebind(config, self._current.config, self._current.sockets)
+        if sockets is None:
             return
         self._next = Generation(config, sockets)
         self._fill(self._next)
@@ -215,7 +210,7 @@ class Supervisor:
         if old.sockets is not successor.sockets:
             close(old.sockets)
         self._dismiss(old.workers)
-        log.info("reloaded", feeds=list(successor.config.feeds), processes=len(successor.workers))
+        tell(successor.config, old.config, successor.sockets, processes=len(successor.workers))
 
     def _drop_next(self) -> None:
         if self._next is None:

@@ -192,8 +192,10 @@ async def test_a_wrong_new_configuration_changes_nothing_and_says_why(
     reload(server, config.replace('fresh = "0 s"', 'fresh = "soon"'))
     await comes_true(lambda: bool(said(server, "the new configuration is not taken over, the old one stays")))
 
-    [mistake] = said(server, "mistake in the new configuration")
-    assert (mistake["level"], mistake["path"]) == ("error", "sources.public.fresh")
+    [refusal] = said(server, "the new configuration is not taken over, the old one stays")
+    assert refusal["level"] == "error"
+    assert refusal["reason"].startswith("sources.public.fresh: ")
+    assert "wheelgate check --offline" in refusal["remedy"]
     assert {reply.status for reply in await ask_many(f"{server.url}/simple/big/", 10)} == {200}
 
 
