@@ -34,8 +34,8 @@ __all__ = ["Entry", "Feed", "FeedPage", "Knowledge"]
 
 log = structlog.get_logger(__name__)
 
-FILES_IN_MEMORY = 30_000
-"""How many files, over all judged pages of a feed, are kept ready."""
+FILES_IN_MEMORY = 16_000
+"""How many files, over all judged pages of a feed, are kept ready (some 100 bytes each beside the mirror's)."""
 LIST_PATIENCE = 12.0
 """Seconds for which all sources together may keep a project list waiting: after that it goes without the rest."""
 _TURN = 5_000

@@ -39,7 +39,7 @@ class Beside:
     """Until when nothing more is known, in seconds since the epoch."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, weakref_slot=True)
 class FeedPage:
     """A project as a feed's clients see it."""
 

@@ -24,8 +24,8 @@ from proxy.tasks import Background, Flights
 
 log = structlog.get_logger(__name__)
 
-FILES_IN_MEMORY = 60_000
-"""How many files, over all remembered pages, are kept in memory beside the index (some 500 bytes each)."""
+FILES_IN_MEMORY = 16_000
+"""How many files, over all remembered pages, are kept in memory beside the index (some 900 bytes each)."""
 
 
 class Record(msgspec.Struct, frozen=True, array_like=True, gc=False):

@@ -1,7 +1,8 @@
 """Finished pages: rendered once, compressed once, found by what was asked for.
 
 A rendering is valid as long as the answers and rules it was made of; after that the feed is asked, and
-the same bytes go on being served where its page is still the same object.
+the same bytes go on being served where its page is still the same object. That page is the feed's to keep:
+what is kept here are bytes, and their number is all that has to be bounded.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from weakref import ref
 
 from proxy.feed import Feed, FeedPage
 from proxy.simple import as_html, as_json
@@ -20,8 +22,10 @@ from proxy.simple.model import NormalizedName
 from proxy.simple.negotiation import Coding, MediaType, content_type
 from proxy.web.routes import DEFAULT
 
-BYTES_IN_MEMORY = 48 << 20
-"""How many bytes of finished pages are kept."""
+BYTES_IN_MEMORY = 16 << 20
+"""How many bytes of finished pages are kept; the shelf in front has the same objects."""
+BESIDE = 1 << 10
+"""About how many bytes a rendering takes beside its body."""
 LARGE = 300
 """Files on a page, or kB of it, above which rendering and compressing it goes to a thread."""
 _TAGS = {MediaType.JSON: "j", MediaType.HTML: "h", MediaType.TEXT_HTML: "t"}
@@ -38,7 +42,7 @@ class Rendering:
     coding: Coding
     digest: str
     """That of the bytes before their coding."""
-    page: FeedPage | None = field(repr=False)
+    page: ref[FeedPage] = field(repr=False)
     max_age: float = 0.0
     changes_at: float | None = None
     generation: int = 0
@@ -86,7 +90,7 @@ class Renderings:
 
     async def _of(self, key: Key, page: FeedPage) -> Rendering:
         kept = self._kept.get(key)
-        if kept is None or kept.page is not page:
+        if kept is None or kept.page() is not page:
             kept = await self._render(key, page)
             self._keep(key, kept)
         kept.good_until = page.good_until
@@ -100,7 +104,9 @@ class Renderings:
         feed, project, media_type, coding = key
         large = len(page.page.files) > LARGE
         if coding is not Coding.IDENTITY:
-            plain = await self._of((feed, project, media_type, Coding.IDENTITY), page)
+            bare: Key = (feed, project, media_type, Coding.IDENTITY)
+            # That of a small page is made again for another coding: it is the largest part of what is kept otherwise.
+            plain = await (self._of(bare, page) if large else self._render(bare, page))
             body = await asyncio.to_thread(compress, plain.body, coding) if large else compress(plain.body, coding)
             digest = plain.digest
         else:
@@ -110,15 +116,19 @@ class Renderings:
             )
             digest = hashlib.sha256(body).hexdigest()
         etag = f'"{digest[:32]}-{_TAGS[media_type]}-{coding.value}"'
-        return Rendering(body, etag, content_type(media_type), coding, digest, page)
+        return Rendering(body, etag, content_type(media_type), coding, digest, ref(page))
 
     def _keep(self, key: Key, rendering: Rendering) -> None:
         old = self._kept.pop(key, None)
-        self._size += len(rendering.body) - (len(old.body) if old else 0)
+        self._size += _weight(rendering) - (_weight(old) if old else 0)
         self._kept[key] = rendering
         while self._size > BYTES_IN_MEMORY and len(self._kept) > 1:
             _, gone = self._kept.popitem(last=False)
-            self._size -= len(gone.body)
+            self._size -= _weight(gone)
+
+
+def _weight(rendering: Rendering) -> int:
+    return BESIDE + len(rendering.body)
 
 
 def _render(page: FeedPage, media_type: MediaType, links: Links) -> bytes:

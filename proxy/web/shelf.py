@@ -21,7 +21,7 @@ from proxy.telemetry.audit import Subject
 
 BARE = "bare"
 """The key of an answer that is the same whatever is asked for: a file."""
-BYTES = 64 << 20
+BYTES = 24 << 20
 """How many bytes of answers are kept."""
 BESIDE = 1 << 10
 """About how many bytes an answer takes beside its body and heads: many small ones must not grow without a bound."""
