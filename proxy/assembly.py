@@ -35,11 +35,8 @@ from proxy.feed.knowledge import Knowledge
 from proxy.feed.licenses import Licenses
 from proxy.feed.listing import Lists
 from proxy.feed.pinning import Pinning
-from proxy.feed.rehearsal import Rehearsal
-from proxy.feed.rehearsal import rehearse as rehearse_requirements
 from proxy.feed.sidecars import Sidecars
 from proxy.places import Kept, Mirrors, Places
-from proxy.requirements import Wanted
 from proxy.rulebook import Rulebook
 from proxy.rules.ownership import Ownership
 from proxy.rules.policy import Policy
@@ -65,7 +62,8 @@ from proxy.web.shelf import Shelf
 
 if TYPE_CHECKING:
     from proxy.doctor import Report
-
+    from proxy.feed.rehearsal import Rehearsal
+    from proxy.requirements import Wanted
 
 log = structlog.get_logger(__name__)
 
@@ -173,6 +171,8 @@ async def explain(config: Config, requirement: str, feed: str) -> Explanation:
 
 async def rehearse(config: Config, wanted: Sequence[Wanted], feed: str) -> Rehearsal:
     """Say what the rules of a feed would do to a list of requirements."""
+    from proxy.feed.rehearsal import rehearse as rehearse_requirements  # noqa: PLC0415 - as above
+
     async with build(config) as machine:
         return await rehearse_requirements(machine.feeds[feed], wanted)
 

@@ -121,7 +121,9 @@ def serve(
     log_format: Any,  # noqa: ANN401 - as above
 ) -> None:
     """Run the server."""
-    from proxy.telemetry import logs
+    # It would be imported for the tracebacks of a console, which are not printed here: 5 MiB of each process.
+    with _without("rich"):
+        from proxy.telemetry import logs
 
     changes = {"host": host, "port": port, "processes": processes}
     options = {key: value for key, value in changes.items() if value is not None}
@@ -133,7 +135,7 @@ def serve(
     loaded = load()
     logs.set_up(log_level, log_format)
 
-    from proxy.cli_output import announce
+    from proxy.cli_announcement import announce
     from proxy.config import find
     from proxy.serving.listening import bind
     from proxy.serving.reloading import Orders
@@ -290,6 +292,22 @@ def _check_requirement(text: str) -> None:
         raise click.BadParameter(f"{text!r} is not a requirement ({hint})", param_hint="PROJECT[SPECIFIER]") from error
     if wanted.url:
         raise click.BadParameter("a feed has no project of that address", param_hint="PROJECT[SPECIFIER]")
+
+
+@contextmanager
+def _without(library: str) -> Iterator[None]:
+    """Let what is imported meanwhile go without a library that it makes use of only where it is there.
+
+    Source: the Python language reference, "The module cache".
+    """
+    if library in sys.modules:
+        yield
+        return
+    sys.modules[library] = None  # type: ignore[assignment]  # typeshed knows modules only
+    try:
+        yield
+    finally:
+        del sys.modules[library]
 
 
 @contextmanager

@@ -2,7 +2,11 @@
 
 Nothing is asked here: a source whose secret is missing, whose workspace cannot be read or whose folder is
 not there is built like the others, and says so when it is asked.
+
+What reads a kind of place is imported where there is such a source: it stays in memory.
 """
+
+# ruff: noqa: PLC0415 - as above
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Self, assert_never
+from typing import TYPE_CHECKING, Self, assert_never
 
 import structlog
 
@@ -23,15 +27,9 @@ from proxy.mirror import ListedMirror, Mirror, PagedMirror
 from proxy.mirror.base import Setting
 from proxy.mirror.inspector import Inspector, Record
 from proxy.sources.authorisation import Credentials
-from proxy.sources.azure_access import STORAGE_SCOPE
-from proxy.sources.azure_assembly import azure_blob_of
-from proxy.sources.azure_blob import AzureBlob
 from proxy.sources.azure_devops import times_of
-from proxy.sources.azure_tokens import AzureTokens, tokens_of
 from proxy.sources.base import ListedSource
 from proxy.sources.credentials import Keyring, keyring_of
-from proxy.sources.directory import Directory
-from proxy.sources.github import github_source
 from proxy.sources.pip_settings import PipCredentials, PipSettings
 from proxy.sources.rereading import SecretReader
 from proxy.sources.secrets import reader_of
@@ -41,6 +39,9 @@ from proxy.store.artifacts import Artifacts
 from proxy.store.index import Index
 from proxy.store.neighbours import Neighbours
 from proxy.tasks import Background
+
+if TYPE_CHECKING:
+    from proxy.sources.azure_tokens import AzureTokens
 
 log = structlog.get_logger(__name__)
 
@@ -84,6 +85,8 @@ class Places:
 
     def tokens_of(self, identity: IdentityCredential) -> AzureTokens:
         """Give the tokens of an identity: the same object for the same identity."""
+        from proxy.sources.azure_tokens import tokens_of
+
         if identity not in self._tokens:
             self._tokens[identity] = tokens_of(identity, session=self._session, background=self._background)
         return self._tokens[identity]
@@ -101,6 +104,8 @@ class Places:
                 credential=("default" | "managed-identity" | "workload-identity" | ManagedIdentity()) as identity,
                 offline=False,
             ):
+                from proxy.sources.azure_access import STORAGE_SCOPE
+
                 self.tokens_of(identity).warm(STORAGE_SCOPE)
 
     def _build(self, name: str, settings: Source) -> SimpleIndex | ListedSource:
@@ -114,8 +119,12 @@ class Places:
                 times = times_of(upstream, settings.url, is_covered=lambda url: self.keyring.find(url) is not None)
                 return SimpleIndex(upstream, url=settings.url, times=times)
             case GithubSource():
+                from proxy.sources.github import github_source
+
                 return github_source(name, settings, session=self._session, keyring=self.keyring)
             case AzureBlobSource():
+                from proxy.sources.azure_assembly import azure_blob_of
+
                 return azure_blob_of(
                     name,
                     settings,
@@ -124,6 +133,8 @@ class Places:
                     reader_of=lambda reference: self._reader(name, reference),
                 )
             case DirectorySource():
+                from proxy.sources.directory import Directory
+
                 return Directory(name, settings.path, create=settings.create)
             case _:
                 assert_never(settings)
@@ -216,8 +227,11 @@ class Mirrors:
 
 def _record_of(source: SimpleIndex | ListedSource, settings: Source) -> Record | None:
     """Give what keeps computed digests with the files, where that is wanted."""
-    wanted = isinstance(settings, AzureBlobSource) and settings.write_back and not settings.offline
-    return source.record_digest if wanted and isinstance(source, AzureBlob) else None
+    if not isinstance(settings, AzureBlobSource) or not settings.write_back or settings.offline:
+        return None
+    from proxy.sources.azure_blob import AzureBlob
+
+    return source.record_digest if isinstance(source, AzureBlob) else None
 
 
 def _place_of(settings: Source) -> str:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from proxy.cli_output import announce, print_explanation, print_report
+from proxy.cli_announcement import announce
+from proxy.cli_output import print_explanation, print_report
 from proxy.config import Config, load
 from proxy.doctor import Report, Row
 from proxy.explanation import Asked, Explained, Explanation, moment

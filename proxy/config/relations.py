@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -58,6 +57,8 @@ def join(path: str, *parts: str | int) -> str:
 
 def nearest(name: str, known: list[str]) -> str:
     """Give the remedy for a name that is not known: the one that was probably meant, or all of them."""
+    from difflib import get_close_matches  # noqa: PLC0415 - of use only where there is a mistake
+
     close = get_close_matches(name, known, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]}?"

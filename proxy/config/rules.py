@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import UTC, date, datetime
 from typing import Annotated, Any, Literal
 
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 from pydantic import AfterValidator, BeforeValidator, WithJsonSchema
 
 from proxy.config.values import Duration, Flag, LocalPath, Pattern, Requirement, Strict, mistake, written
+from proxy.rules.licenses import canonical_of
 from proxy.rules.patterns import Pattern as NamedVersions
 from proxy.rules.until import Until, end_of_day
 from proxy.simple.filename import normalize
@@ -64,11 +64,10 @@ def _parse_exception(value: str) -> str:
 def _parse_spdx(value: str) -> str:
     if "*" in value:
         return value
-    try:
-        canonical = canonicalize_license_expression(value)
-    except InvalidLicenseExpression as error:
+    canonical = canonical_of(value)
+    if canonical is None:
         remedy = 'write an identifier of SPDX, or a pattern of them: "MIT", "Apache-2.0", "GPL-*"'
-        raise mistake(f"{value!r} is not the identifier of a license", remedy) from error
+        raise mistake(f"{value!r} is not the identifier of a license", remedy)
     if " OR " in canonical or " AND " in canonical:
         raise mistake(f"{value!r} is more than one license", "write each on its own")
     return canonical

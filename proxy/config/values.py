@@ -42,7 +42,10 @@ def written(text: str) -> Any:  # noqa: ANN401 - it stands for a duration or a s
 class Strict(BaseModel):
     """A table of the configuration: frozen, and without a place for keys that nobody reads."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True)
+    # What reads a table is built with the whole configuration only, not once more for each table by itself.
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, defer_build=True
+    )
 
 
 def mistake(what: str, remedy: str = "") -> PydanticCustomError:

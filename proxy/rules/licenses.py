@@ -15,7 +15,6 @@ from email.parser import HeaderParser
 from functools import lru_cache
 
 import msgspec
-from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression
 
 from proxy.rules.wheel import headers_of
 
@@ -131,6 +130,9 @@ def license_of(metadata: bytes) -> License:
 @lru_cache(maxsize=4096)
 def canonical_of(expression: str) -> str | None:
     """Give an SPDX expression in its canonical spelling, or `None` where it is none."""
+    # With the list of all licenses, which few servers need.
+    from packaging.licenses import InvalidLicenseExpression, canonicalize_license_expression  # noqa: PLC0415
+
     try:
         return canonicalize_license_expression(expression)
     except InvalidLicenseExpression:

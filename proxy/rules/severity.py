@@ -6,9 +6,6 @@ from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal
 
-from cvss import CVSS2, CVSS3, CVSS4
-from cvss.exceptions import CVSSError
-
 Level = Literal["low", "medium", "high", "critical"]
 
 _FLOORS: dict[Level, float] = {"critical": 9.0, "high": 7.0, "medium": 4.0, "low": 0.1}
@@ -60,6 +57,10 @@ def _score_of_entry(entry: Any) -> float | None:  # noqa: ANN401 - whatever a da
 
 @lru_cache(maxsize=4096)
 def _score(kind: str, vector: str) -> float | None:
+    # Few servers have a database of advisories.
+    from cvss import CVSS2, CVSS3, CVSS4  # noqa: PLC0415
+    from cvss.exceptions import CVSSError  # noqa: PLC0415
+
     try:
         if vector.startswith("CVSS:4"):
             return float(CVSS4(vector).base_score)

@@ -18,7 +18,6 @@ import re
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
 
-from packaging.metadata import parse_email
 from packaging.version import Version
 
 from proxy.rules import archive
@@ -105,6 +104,9 @@ def headers_of(metadata: bytes) -> bytes:
 
 def fields_of(metadata: bytes) -> CoreMetadata:
     """Read the fields of METADATA, leniently: what is wrong with one does not keep the others from being read."""
+    # It brings the list of all licenses along.
+    from packaging.metadata import parse_email  # noqa: PLC0415
+
     raw, _ = parse_email(headers_of(metadata) + b"\n\n")
     return CoreMetadata(
         _one_line(raw.get("name")), _one_line(raw.get("version")), _one_line(raw.get("requires_python"))

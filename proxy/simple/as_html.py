@@ -14,8 +14,7 @@ import re
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from itertools import islice
-
-from selectolax.lexbor import LexborHTMLParser
+from typing import TYPE_CHECKING
 
 from proxy.simple.filename import is_file, normalize, quote, version_of
 from proxy.simple.links import Links
@@ -33,6 +32,9 @@ from proxy.simple.tolerance import (
     refuse_other_major,
     sniff,
 )
+
+if TYPE_CHECKING:
+    from selectolax.lexbor import LexborHTMLParser
 
 __all__ = [
     "PageUnreadable",
@@ -175,6 +177,9 @@ def _read(body: bytes, encoding: str | None) -> LexborHTMLParser:
     last = body[body.rfind(b">") + 1 :]
     if _UNFINISHED_TAG.search(last) or _ends_in_anchor(body):
         raise PageUnreadable("it is cut off in the middle")
+    # Two MiB that a server whose sources speak JSON does without.
+    from selectolax.lexbor import LexborHTMLParser  # noqa: PLC0415
+
     _refuse_endless_work(body if isinstance(text, bytes) else text.encode("utf-8", "replace"))
     return LexborHTMLParser(text) if isinstance(text, str) else LexborHTMLParser(text, encoding=True)
 
