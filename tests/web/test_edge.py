@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +17,7 @@ from hypothesis import strategies as st
 from proxy.assembly import Machine, build
 from proxy.config import Config
 from proxy.web.edge import Server, is_supported
-from proxy.web.shelf import BARE, BESIDE, BYTES, Finished, Shelf, Wish
+from proxy.web.shelf import BARE, BESIDE, BYTES, LARGEST, Finished, Shelf, Wish
 from tests.fakes.index import FakeIndex
 
 _VOLATILE = re.compile(rb"(?m)^(Date|X-Request-ID): [^\r]*\r\n|\"request_id\": \"[0-9a-f]+\"")
@@ -255,3 +256,23 @@ def test_small_answers_are_bounded_as_well() -> None:
 
     assert shelf.find(b"/files/bar/0", _WISH) is None
     assert shelf.find(f"/files/bar/{number}".encode(), _WISH) is not None
+
+
+async def test_a_large_answer_reaches_a_slow_reader_whole(tmp_path: Path) -> None:
+    """What the connection does not take at once waits for the reader."""
+    body = bytes(range(256)) * (LARGEST >> 8)
+    finished = Finished(BARE, "file", '"x"', math.inf, {"ETag": '"x"'}, body)
+    async with _machine(tmp_path) as machine, _both(machine) as (quick, _):
+        machine.shelf.put("/files/bar/large", finished, "wheelgate")
+        reader, writer = await asyncio.open_connection("127.0.0.1", quick, limit=1 << 16)
+
+        received = []
+        for _ in range(2):
+            writer.write(_request("/files/bar/large", []))
+            await asyncio.sleep(0.05)
+            await reader.readuntil(b"\r\n\r\n")
+            received.append(await reader.readexactly(len(body)))
+        writer.close()
+
+        assert received == [body, body]
+        assert machine.shelf.counts()["file", 200][0] == 2
