@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bench.model import Row
-from bench.rows import blobs, cold, faults, files, growth, processes, resolution, start, warm
+from bench.rows import blobs, cold, faults, files, growth, judging, processes, resolution, start, warm
 
 ROWS = (
     Row(1, "Warm small page", warm.small_pages),
@@ -25,4 +25,5 @@ ROWS = (
     Row(17, "Expired page, upstream gone", faults.expired_pages),
     Row(18, "Start", start.starts),
     Row(19, "As everything else grows", growth.growth),
+    Row(20, "Judging a page of 20,000 files", judging.judging),
 )

@@ -8,13 +8,13 @@ Source: the OSV format 1.7, "affected[].ranges[]", "affected[].versions", and it
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import msgspec
-from packaging.utils import canonicalize_version
 from packaging.version import Version
 
 from proxy.rules.patterns import parse_version
@@ -26,7 +26,9 @@ _ECOSYSTEM = "PyPI"
 _BEFORE_ALL = "0"
 _RANGES = frozenset({"ECOSYSTEM", "SEMVER"})
 """Ranges of commits (`GIT`) say nothing about releases."""
-_KINDS = ("fixed", "introduced", "last_affected")
+_FIXED, _INTRODUCED, _LAST_AFFECTED = range(3)
+_KINDS = {"fixed": _FIXED, "introduced": _INTRODUCED, "last_affected": _LAST_AFFECTED}
+_BEFORE_ALL_BOUNDS = -1
 
 
 class _Place(msgspec.Struct, gc=False):
@@ -96,19 +98,7 @@ class Advisory:
 
     def affects(self, version: Version) -> bool:
         """Say whether a version is affected."""
-        if version.local is not None and self.affects(Version(version.public)):
-            return True
-        return canonicalize_version(version) in self._versions or any(
-            _is_within(version, events, limits) for events, limits in self._ranges
-        )
-
-    @cached_property
-    def _versions(self) -> frozenset[str]:
-        return frozenset(canonicalize_version(version) for version in self.versions)
-
-    @cached_property
-    def _ranges(self) -> tuple[tuple[list[_Event], list[Version]], ...]:
-        return tuple((sorted(_events(events), key=_order), _limits(events)) for events in self.ranges)
+        return bool(Known((self,)).affecting(version))
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +114,60 @@ class Advisories:
     def __len__(self) -> int:
         """How many projects it has something about."""
         return len(self.by_project)
+
+
+class Known:
+    """What some advisories of one project say of its versions.
+
+    Each version lies at, or between, the bounds of their ranges, and all that lie in one place are affected alike. So
+    hundreds of advisories are held against a few places, and not against thousands of versions.
+    """
+
+    def __init__(self, advisories: Sequence[Advisory]) -> None:
+        """Take note of all bounds."""
+        self.advisories = advisories
+        self._ranges = [
+            (number, list(_events(events)), _limits(events))
+            for number, one in enumerate(advisories)
+            for events in one.ranges
+        ]
+        bounds = {event.version for _, events, _ in self._ranges for event in events if event.version is not None}
+        self._bounds = sorted(bounds.union(*(limits for _, _, limits in self._ranges)))
+        self._listed = _by_version(advisories)
+        self._in_place: dict[int, frozenset[int]] = {}
+
+    @cached_property
+    def _placed(self) -> list[tuple[int, list[tuple[int, int]], list[int]]]:
+        """All ranges with places for versions: each event by place and kind, in order, and the limits."""
+        at = {bound: 2 * number + 1 for number, bound in enumerate(self._bounds)}
+        return [
+            (
+                number,
+                # Of one version: what was mended may have come back, and what begins may also end there.
+                sorted((_BEFORE_ALL_BOUNDS if one.version is None else at[one.version], one.kind) for one in events),
+                [at[limit] for limit in limits],
+            )
+            for number, events, limits in self._ranges
+        ]
+
+    def affecting(self, version: Version) -> list[Advisory]:
+        """Give those that affect a version, in their order."""
+        found = self._affecting(version)
+        if version.local is not None:
+            found = found | self._affecting(Version(version.public))
+        return [self.advisories[number] for number in sorted(found)]
+
+    def _affecting(self, version: Version) -> frozenset[int]:
+        place = 2 * bisect_left(self._bounds, version)
+        if place < 2 * len(self._bounds) and self._bounds[place // 2] == version:
+            place += 1
+        known = self._in_place.get(place)
+        if known is None:
+            known = self._in_place[place] = frozenset(
+                number for number, events, limits in self._placed if _is_within(place, events, limits)
+            )
+        listed = self._listed.get(version)
+        return known if listed is None else known | listed
 
 
 def read_entry(raw: bytes) -> Iterator[tuple[NormalizedName, Advisory]]:
@@ -170,18 +214,19 @@ def index(advisories: Iterable[tuple[NormalizedName, Advisory]]) -> Advisories:
 
 @dataclass(frozen=True, slots=True)
 class _Event:
-    kind: str
+    kind: int
     version: Version | None
     """`None`: before every version."""
 
 
 def _events(events: Iterable[dict[str, str]]) -> Iterator[_Event]:
     for event in events:
-        for kind, text in event.items():
-            if kind not in _KINDS:
+        for name, text in event.items():
+            kind = _KINDS.get(name)
+            if kind is None:
                 continue
             version = None if text == _BEFORE_ALL else parse_version(text)
-            if kind == "introduced":
+            if kind == _INTRODUCED:
                 # One that cannot be read may lie anywhere: the range begins at once.
                 yield _Event(kind, version)
             elif version is not None or text == _BEFORE_ALL:
@@ -195,25 +240,32 @@ def _limits(events: Iterable[dict[str, str]]) -> list[Version]:
     return limits if len(limits) == len(found) else []
 
 
-def _order(event: _Event) -> tuple[bool, Version, int]:
-    # Of one version: what was mended may have come back, and what begins may also end there.
-    return event.version is not None, event.version or Version(_BEFORE_ALL), _KINDS.index(event.kind)
-
-
-def _is_within(version: Version, events: list[_Event], limits: list[Version]) -> bool:
-    if limits and not any(version < limit for limit in limits):
+def _is_within(place: int, events: list[tuple[int, int]], limits: list[int]) -> bool:
+    if limits and not any(place < limit for limit in limits):
         return False
     is_vulnerable = False
-    for event in events:
-        if event.version is None:
-            is_vulnerable = True
-        elif event.kind == "introduced":
-            is_vulnerable = is_vulnerable or version >= event.version
-        elif event.kind == "fixed":
-            is_vulnerable = is_vulnerable and version < event.version
+    for at, kind in events:
+        if kind == _INTRODUCED:
+            is_vulnerable = is_vulnerable or place >= at
+        elif kind == _FIXED:
+            is_vulnerable = is_vulnerable and place < at
         else:
-            is_vulnerable = is_vulnerable and version <= event.version
+            is_vulnerable = is_vulnerable and place <= at
     return is_vulnerable
+
+
+def _by_version(advisories: Sequence[Advisory]) -> dict[Version, frozenset[int]]:
+    """Give which advisories list a version, by number."""
+    by_text: dict[str, list[int]] = {}
+    for number, advisory in enumerate(advisories):
+        for text in advisory.versions:
+            by_text.setdefault(text, []).append(number)
+    found: dict[Version, frozenset[int]] = {}
+    for text, numbers in by_text.items():
+        version = parse_version(text)
+        if version is not None:
+            found[version] = found.get(version, frozenset()).union(numbers)
+    return found
 
 
 def _list(said: Any) -> list[Any]:  # noqa: ANN401 - whatever a database wrote

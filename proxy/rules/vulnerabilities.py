@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 
 from packaging.version import Version
 
-from proxy.rules.advisories import Advisories, Advisory
+from proxy.rules.advisories import Advisories, Advisory, Known
 from proxy.rules.severity import Level, floor_of
 from proxy.rules.until import Until
 from proxy.rules.verdict import SERVED, Verdict
 from proxy.simple.model import NormalizedName
 
+_NOTHING = Known(())
 _SHOWN = 3
 _SUMMARY = 120
 
@@ -29,19 +30,22 @@ class VulnerabilityRule:
     ignore: tuple[Until, ...] = ()
     trouble: str = ""
     """Why the database could not be read."""
+    _known: dict[NormalizedName, Known] = field(default_factory=dict, compare=False, repr=False)
 
     def judge(self, project: NormalizedName, text: str, version: Version | None, now: float) -> Verdict:
         """Judge a version of a project at `now`."""
         if self.advisories is None:
             reason = f"what is vulnerable is not known: {self.trouble or 'the database could not be read'}"
             return Verdict(served=False, rule="vulnerabilities", reason=reason)
-        counted = [one for one in self.advisories.of(project) if self._counts(one)]
-        if not counted:
+        known = self._known_of(self.advisories, project)
+        if not known.advisories:
             return SERVED
         if version is None:
-            reason = f"a version that cannot be read, of a project with {_named(counted)}"
-            return Verdict(served=False, rule="vulnerabilities", reason=reason, advisories=_ids(counted))
-        found = [one for one in counted if one.affects(version)]
+            reason = f"a version that cannot be read, of a project with {_named(known.advisories)}"
+            return Verdict(served=False, rule="vulnerabilities", reason=reason, advisories=_ids(known.advisories))
+        found = known.affecting(version)
+        if not found:
+            return SERVED
         ignored = [(one, until) for one in found for until in self._ignoring(one, now)]
         names = {one.id for one, _ in ignored}
         left = [one for one in found if one.id not in names]
@@ -57,6 +61,16 @@ class VulnerabilityRule:
             )
         return SERVED
 
+    def _known_of(self, advisories: Advisories, project: NormalizedName) -> Known:
+        """Give what counts of a project; worked out once, and only for those there is something about."""
+        about = advisories.of(project)
+        if not about:
+            return _NOTHING
+        known = self._known.get(project)
+        if known is None:
+            known = self._known[project] = Known([one for one in about if self._counts(one)])
+        return known
+
     def _counts(self, advisory: Advisory) -> bool:
         if self.severity is None:
             return True
@@ -68,11 +82,11 @@ class VulnerabilityRule:
         return (until for until in self.ignore if until.what in advisory.names and until.holds(now))
 
 
-def _ids(advisories: list[Advisory]) -> tuple[str, ...]:
+def _ids(advisories: Sequence[Advisory]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.id for one in advisories))
 
 
-def _named(advisories: list[Advisory]) -> str:
+def _named(advisories: Sequence[Advisory]) -> str:
     ids = _ids(advisories)
     more = f" and {len(ids) - _SHOWN} more" if len(ids) > _SHOWN else ""
     return ", ".join(ids[:_SHOWN]) + more
