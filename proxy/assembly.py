@@ -184,7 +184,12 @@ async def _watch_credentials(keyring: Keyring, metrics: Metrics, clock: Callable
             if standing.expires is not None:
                 metrics.credential_expires.labels(standing.connection).set(standing.expires)
             if words := standing.judge(clock()):
-                log.warning("credential", connection=standing.connection, reason=words)
+                log.warning(
+                    "credential cannot be used, or not for long",
+                    connection=standing.connection,
+                    reason=words,
+                    remedy="put a valid one where the configuration says; wheelgate check tells more",
+                )
         await asyncio.sleep(CREDENTIALS_EVERY)
 
 

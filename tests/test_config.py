@@ -531,3 +531,10 @@ def test_a_configuration_does_not_change(write: Write) -> None:
     with pytest.raises(ValueError, match="frozen"):
         config.server.port = 1
     assert isinstance(config, Config)
+
+
+def test_a_path_with_a_nul_in_it_is_a_mistake(write: Write) -> None:
+    """The system's own words for it would come later, and from nowhere."""
+    found = problems(write(SMALLEST + '\n[cache]\ndirectory = "a\\u0000b"\n'))
+
+    assert "no name of a file holds a NUL" in found["cache.directory"]

@@ -162,6 +162,8 @@ def _parse_workspace(value: str) -> str:
 def _parse_path(value: object) -> Path:
     if not isinstance(value, str | Path) or not str(value).strip():
         raise mistake(f"{_shown(value)} is not a path", "write a path as text; a relative one starts where you are")
+    if "\0" in str(value):
+        raise mistake(f"{str(value)!r} is not a path", "no name of a file holds a NUL")
     try:
         return Path(value).expanduser()
     except RuntimeError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +18,8 @@ from proxy.sources.key_vault import KeyVaultSecret
 from proxy.sources.rereading import Rereading, SecretReader
 from proxy.sources.session import Session
 
+LONGEST = 64 << 10
+"""Bytes: what is larger is no secret."""
 LOOK_EVERY = 1.0
 """Seconds between two looks at whether a file has changed."""
 
@@ -71,6 +74,12 @@ class EnvironmentSecret:
                 f"the environment variable {self._name} is {what}",
                 remedy=f"set {self._name} in the environment of the server, and restart it",
             )
+        if not value.isprintable():
+            raise SourceRefused(
+                self._owner,
+                f"the environment variable {self._name} holds more than one line, or control characters",
+                remedy=f"set {self._name} to the secret alone, and restart the server",
+            )
         return Secret(value)
 
     async def refused(self) -> bool:
@@ -118,12 +127,24 @@ class FileSecret:
             now = (found.st_dev, found.st_ino, found.st_mtime_ns, found.st_size)
             if known is not None and now == identity:
                 return known, identity
+            self._refuse_what_is_none(found)
             text = self._path.read_text(encoding="utf-8-sig").removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:
             raise self._refusal(_why_unreadable(error)) from error
         if not text:
             raise self._refusal("is empty")
+        if not text.rstrip("\r\n").isprintable():
+            raise self._refusal("holds more than one line, or control characters")
         return Secret(text), now
+
+    def _refuse_what_is_none(self, found: os.stat_result) -> None:
+        """Refuse what would be read for ever, or into all of the memory. Raises: SourceRefused."""
+        if stat.S_ISDIR(found.st_mode):
+            raise self._refusal("is a folder")
+        if not stat.S_ISREG(found.st_mode):
+            raise self._refusal("is a pipe or a device, which cannot be read again")
+        if found.st_size > LONGEST:
+            raise self._refusal(f"is larger than {LONGEST >> 10} KiB, and so holds something else")
 
     def _refusal(self, what: str) -> SourceRefused:
         return SourceRefused(
@@ -139,8 +160,6 @@ def _why_unreadable(error: Exception) -> str:
             return "does not exist"
         case PermissionError():
             return "may not be read by the server's user"
-        case IsADirectoryError():
-            return "is a folder"
         case UnicodeDecodeError():
             return "is not text in UTF-8"
         case _:

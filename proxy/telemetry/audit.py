@@ -162,7 +162,13 @@ class Audit:
             while not self._append_to(file, lines):
                 pass
         except OSError as error:
-            log.error("audit cannot be written", file=str(file), reason=error.strerror, lines=lines.decode())  # noqa: TRY400 - the lines are what matters
+            log.error(  # noqa: TRY400 - the lines are what matters
+                "audit cannot be written",
+                file=str(file),
+                reason=error.strerror,
+                remedy="name a file that the server's user may write, as audit.file; these lines are only here",
+                lines=lines.decode(),
+            )
 
     def _append_to(self, file: Path, lines: bytes) -> bool:
         """Append to the file that has the name now; `False`: another process has rotated it meanwhile."""

@@ -99,6 +99,30 @@ async def test_a_file_that_is_not_text_or_no_file_is_a_refused_source(file: Path
         await FileSecret(file / "below", owner="team").read()
 
 
+async def test_what_would_be_read_for_ever_is_a_refused_source(tmp_path: Path) -> None:
+    pipe, large = tmp_path / "pipe", tmp_path / "large"
+    os.mkfifo(pipe)
+    large.write_bytes(b"x" * (1 << 20))
+
+    for path, why in ((pipe, "pipe or a device"), (Path("/dev/zero"), "pipe or a device"), (large, "64 KiB")):
+        with pytest.raises(SourceRefused, match=why):
+            await FileSecret(path, owner="team").read()
+
+
+@pytest.mark.parametrize("content", ["one\ntwo\n", "one\r\ntwo", "nu\0l"])
+async def test_more_than_one_line_is_a_refused_source(
+    file: Path, content: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Some of it would end up in a header of its own."""
+    file.write_text(content)
+    monkeypatch.setenv("FEED_PAT", content.replace("\0", "\x01"))
+
+    for reader in (FileSecret(file, owner="team"), EnvironmentSecret("FEED_PAT", owner="team")):
+        with pytest.raises(SourceRefused, match="more than one line") as caught:
+            await reader.read()
+        assert "two" not in f"{caught.value}{caught.value.remedy}"
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 async def test_a_file_that_may_not_be_read_is_a_refused_source(file: Path) -> None:
     file.chmod(0)
