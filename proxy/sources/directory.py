@@ -52,6 +52,8 @@ class Stamp(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Its time stamp; 0 where that one cannot be relied on."""
     count: int
     """How many entries it had."""
+    device: int = 0
+    """What it lies on; told of the whole source's folder alone."""
 
     def holds(self, now: int | None) -> bool:
         """Whether nothing came or went, by the time stamp that the folder has now."""
@@ -189,6 +191,8 @@ class Directory:
         folders: dict[str, Stamp] = {}
         files: list[Found] = []
         _walk(tree, [""], folders, files)
+        folders[""] = msgspec.structs.replace(folders[""], device=os.lstat(tree.root).st_dev)
+        self._refuse_a_bare_mount_point(folders[""], known)
         whole, unsettled = tree.settle(files)
         _distrust(folders, unsettled)
         before = {} if known is None else known.projects
@@ -196,6 +200,24 @@ class Directory:
         if known is None or projects != known.projects:
             known = Listing(projects, _encode(folders))
         return _Pass(known, folders, at=began, took=time.monotonic() - began)
+
+    def _refuse_a_bare_mount_point(self, now: Stamp, known: Listing | None) -> None:
+        """Take a folder for an outage that is empty, where there were files, and not on the disk that they were on.
+
+        Else what it has would be anybody's while its disk is not mounted. Raises: SourceUnavailable.
+        """
+        if now.count or known is None or not known.projects:
+            return
+        try:
+            before = _decoder.decode(known.token).get("")
+        except msgspec.DecodeError:
+            return
+        if before is not None and before.device not in {0, now.device}:
+            raise SourceUnavailable(
+                self.name,
+                f"{self._path} is empty, and not on the disk that its files were on: it is not mounted",
+                remedy="mount it; should it be empty from now on, put any other file there",
+            )
 
     def _look(
         self, project: NormalizedName, known: Listing, folders: Mapping[str, Stamp] | None
@@ -285,7 +307,7 @@ def _distrust(folders: dict[str, Stamp], unsettled: Iterable[Found]) -> None:
     """Have folders looked into again in which files are being written: these appear without a change of the folder."""
     for found in unsettled:
         if found.folder in folders:
-            folders[found.folder] = Stamp(0, folders[found.folder].count)
+            folders[found.folder] = msgspec.structs.replace(folders[found.folder], changed=0)
 
 
 def _describe(files: Iterable[Found], before: Mapping[NormalizedName, tuple[File, ...]]) -> Iterator[Listed]:

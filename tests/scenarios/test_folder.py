@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -157,3 +158,34 @@ async def test_a_link_that_leads_out_of_the_folder_is_not_served(
 
     assert (await server.page("/simple/outside/")).status == 404
     assert (await server.get(f"/files/outside/{outside.name}")).status == 404
+
+
+async def test_a_mount_point_without_its_disk_is_an_outage(
+    run: Run, cache_directory: Path, tmp_path: Path, public: FakeIndex
+) -> None:
+    """It is a folder like any other, and empty: what it had would be whoever's has the name elsewhere."""
+    public.has("mine-9.0-py3-none-any.whl", metadata=True)
+    disk, bare, mounted = tmp_path / "disk", tmp_path / "bare", tmp_path / "mounted"
+    disk.mkdir()
+    put(disk, WHEEL, build_wheel("mine", "1.0"))
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        bare.symlink_to(elsewhere)
+        if bare.stat().st_dev == disk.stat().st_dev:
+            pytest.skip("one disk is all there is here")
+        mounted.symlink_to(disk)
+        config = settings(cache_directory, {"shelf": folder(mounted), "public": simple(public.url)})
+        server = await run(config)
+        assert (await server.page("/simple/mine/")).filenames() == [WHEEL]
+
+        bare.rename(mounted)
+        page = await server.page("/simple/mine/")
+        after = await run(config)
+        reply = await after.get("/explain/mine")
+
+        assert page.filenames() == (await after.page("/simple/mine/")).filenames() == [WHEEL]
+        assert "it is not mounted" in reply.text
+        assert public.requests == []
+
+        # Emptied on purpose, it is as empty as it looks.
+        (Path(elsewhere) / "README").write_text("nothing here any more")
+        await server.until(lambda page: page.filenames() == ["mine-9.0-py3-none-any.whl"], "/simple/mine/")
