@@ -38,6 +38,7 @@ from proxy.feed.pinning import Pinning
 from proxy.feed.sidecars import Sidecars
 from proxy.places import Kept, Mirrors, Places
 from proxy.rulebook import Rulebook
+from proxy.rules.freshness import SET_BACK
 from proxy.rules.ownership import Ownership
 from proxy.rules.policy import Policy
 from proxy.simple.filename import normalize
@@ -145,6 +146,7 @@ async def build(
         background.start(_absorb(metrics, shelf), name="counting what the shelf gave")
         heard = [feed.reconsider for feed in feeds.values()] + [renderings.reconsider, shelf.clear]
         background.start(neighbours.listen(heard), name="listening to the neighbours")
+        background.start(_watch_clock(clock, heard), name="watching the clock")
         rulebook.govern(feeds, changed=shelf.clear, pins_changed=pinning.changed)
         background.start(rulebook.watch(), name="watching the rules")
         app = App(feeds, _answers(pages, files, operations), metrics=metrics, shelf=shelf, access=access)
@@ -191,6 +193,19 @@ async def _watch_credentials(keyring: Keyring, metrics: Metrics, clock: Callable
                     remedy="put a valid one where the configuration says; wheelgate check tells more",
                 )
         await asyncio.sleep(CREDENTIALS_EVERY)
+
+
+async def _watch_clock(clock: Callable[[], float], reconsider: Sequence[Callable[[], None]]) -> None:
+    """Let nothing that is ready be served unasked once the clock was set back: it would be good until far too late."""
+    last = clock()
+    while True:
+        await asyncio.sleep(1)
+        now = clock()
+        if now < last - SET_BACK:
+            log.warning("the clock was set back, everything is looked at again", seconds=round(last - now))
+            for each in reconsider:
+                each()
+        last = now
 
 
 async def _absorb(metrics: Metrics, shelf: Shelf) -> None:

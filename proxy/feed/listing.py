@@ -20,6 +20,7 @@ import zstandard
 from proxy.errors import Hidden, ProjectAbsent, SourceError
 from proxy.feed.feed import Feed
 from proxy.mirror.base import Clock, within
+from proxy.rules.freshness import SET_BACK
 from proxy.simple import as_html, as_json
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.simple.negotiation import Coding, MediaType
@@ -101,7 +102,7 @@ class Lists:
         own = await _own(feed)
         # What the private sources have changes under their users' eyes; the long list of an upstream may be late.
         if stored is not None and own in {None, stored.own} and stored.generation == feed.generation:
-            if self._clock() - stored.made_at >= LIFE:
+            if not -SET_BACK <= self._clock() - stored.made_at < LIFE:
                 self._flights.launch(key, lambda: self._make(key, feed, own))
             return stored
         try:

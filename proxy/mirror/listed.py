@@ -14,7 +14,7 @@ import structlog
 from proxy.errors import SourceError
 from proxy.mirror.base import LONGEST_WAIT, PATIENCE, PROBE, SOON, Clock, Known, Outage, Setting, SwitchedOff, within
 from proxy.mirror.inspector import Inspector
-from proxy.rules.freshness import Verdict, judge
+from proxy.rules.freshness import SET_BACK, Verdict, judge
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import ListedSource, Listing, Opener
 from proxy.store.index import Index
@@ -107,7 +107,7 @@ class ListedMirror:
         """Give what the source says of `project`. Raises: SourceError where nobody knows."""
         look = await self._last(project)
         age = None if look is None else self._clock() - look.at
-        if look is not None and age is not None and (age < self.windows.fresh or self.offline):
+        if look is not None and age is not None and (self.offline or judge(age, self.windows) is Verdict.FRESH):
             return await self._known(look, look.at + self.windows.fresh)
         if self.offline:
             raise self._off.refusal("no listing of it is remembered")
@@ -252,7 +252,7 @@ class ListedMirror:
         """Give the whole listing, no older than it may be, or the remembered one in an outage."""
         await self._recall_listing()
         dated = self._dated
-        if dated is not None and (self.offline or self._clock() - dated.at < self.windows.fresh):
+        if dated is not None and (self.offline or judge(self._clock() - dated.at, self.windows) is Verdict.FRESH):
             return dated.listing
         if self.offline:
             raise self._off.refusal("no listing of it is remembered")
@@ -300,6 +300,9 @@ class ListedMirror:
 
     async def _recall_listing(self) -> None:
         """Take up the listing that is remembered: at first, and whenever another process has made one."""
+        if self._dated is not None and self._dated.at > self._clock() + SET_BACK:
+            # The clock was set back: what is newer would count as older until it has caught up.
+            self._dated = replace(self._dated, at=self._clock() - self.windows.fresh)
         if self._recalled == self._neighbours.number(self._key):
             return
         async with self._recalling:

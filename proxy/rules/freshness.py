@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, auto
 
+SET_BACK = 5.0
+"""Seconds that an answer may seem to come from the future: further, the clock was wrong then, or is now."""
+
 
 @dataclass(frozen=True, slots=True)
 class Windows:
@@ -39,6 +42,8 @@ def judge(age: float, windows: Windows) -> Verdict:
 
     Source: RFC 9111 §4.2 (freshness), RFC 5861 §3 and §4 (stale-while-revalidate, stale-if-error).
     """
+    if age < -SET_BACK:
+        return Verdict.RESCUE
     if age < windows.fresh:
         return Verdict.FRESH
     if age < windows.stale:
@@ -50,4 +55,4 @@ def judge(age: float, windows: Windows) -> Verdict:
 
 def judge_absence(age: float, windows: Windows) -> Verdict:
     """Judge a remembered "does not have it": fresh for `absent`, and never a reason to rescue by."""
-    return Verdict.FRESH if age < windows.absent else Verdict.DEAD
+    return Verdict.FRESH if -SET_BACK <= age < windows.absent else Verdict.DEAD
