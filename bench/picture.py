@@ -27,8 +27,8 @@ def render(results: Sequence[tuple[Row, Sequence[Finding]]]) -> str:
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif">',
         f'<rect width="{width}" height="{height}" fill="white"/>',
-        _text(10, 22, "Reached, against what must be reached (the line in the middle)", size=15),
-        _text(10, 42, "To the right is better. Diamonds are the aims; the scale doubles from line to line."),
+        text(10, 22, "Reached, against what must be reached (the line in the middle)", size=15),
+        text(10, 42, "To the right is better. Diamonds are the aims; the scale doubles from line to line."),
         *_scale(height),
     ]
     for place, (row, finding, goal, reached) in enumerate(judged):
@@ -44,7 +44,7 @@ def _scale(height: int) -> list[str]:
         colour = "#000" if step == 0 else "#ddd"
         lines.append(f'<line x1="{x:.1f}" y1="{_TOP - 8}" x2="{x:.1f}" y2="{height - 24}" stroke="{colour}"/>')
         label = "must" if step == 0 else f"{2**step} x" if step > 0 else f"1/{2**-step}"
-        lines.append(_text(x, _TOP - 12, label, anchor="middle", colour="#777"))
+        lines.append(text(x, _TOP - 12, label, anchor="middle", colour="#777"))
     return lines
 
 
@@ -54,10 +54,10 @@ def _bar(y: int, row: Row, finding: Finding, goal: Goal, reached: float) -> list
     middle = y + _LINE / 2
     left, length = min(start, end), max(abs(end - start), 2)
     return [
-        _text(_LABELS - 8, middle + 4, f"{row.number}  {row.title}: {finding.what}", anchor="end"),
+        text(_LABELS - 8, middle + 4, f"{row.number}  {row.title}: {finding.what}", anchor="end"),
         f'<rect x="{left:.1f}" y="{y + 4}" width="{length:.1f}" height="{_LINE - 8}" fill="{colour}"/>',
         f'<path d="M{aim:.1f} {middle - 5} l5 5 l-5 5 l-5 -5 z" fill="none" stroke="#333"/>',
-        _text(_LABELS + _BARS + 8, middle + 4, f"{number(reached)} / {number(goal.must)} {goal.unit}", colour=colour),
+        text(_LABELS + _BARS + 8, middle + 4, f"{number(reached)} / {number(goal.must)} {goal.unit}", colour=colour),
     ]
 
 
@@ -71,6 +71,7 @@ def _x(times: float) -> float:
     return _LABELS + 10 + share * (_BARS - 20)
 
 
-def _text(x: float, y: float, text: str, *, anchor: str = "start", size: int = 12, colour: str = "#222") -> str:
-    said = escape(text)
+def text(x: float, y: float, words: str, *, anchor: str = "start", size: int = 12, colour: str = "#222") -> str:
+    """Give a piece of text in a picture."""
+    said = escape(words)
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" font-size="{size}" fill="{colour}">{said}</text>'

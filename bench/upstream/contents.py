@@ -94,11 +94,11 @@ class Contents:
             case ["part", _] if project in self._parts:
                 return [Listed(**said) for said in self._parts[project]]  # type: ignore[arg-type] # as it was written
             case ["small", _]:
-                return [_made_up(project, f"1.{number}", SMALL_FILE) for number in range(SMALL)]
+                return [made_up(project, f"1.{number}", SMALL_FILE) for number in range(SMALL)]
             case ["large", _]:
-                return [_made_up(project, f"1.{number}", SMALL_FILE) for number in range(LARGE)]
+                return [made_up(project, f"1.{number}", SMALL_FILE) for number in range(LARGE)]
             case ["file", size, _] if size.isdigit():
-                return [_made_up(project, "1.0", int(size))]
+                return [made_up(project, "1.0", int(size))]
         return None
 
     def body(self, project: str, filename: str) -> Body | None:
@@ -107,22 +107,23 @@ class Contents:
             descriptor = _opened(self._wheels / filename)
             return None if descriptor is None else Body(descriptor, os.fstat(descriptor).st_size)
         size = int(project.split("-")[1]) if project.startswith("file-") else SMALL_FILE
-        return Body(self._noise, size, _tail(filename), repeats=True)
+        return Body(self._noise, size, tail_of(filename), repeats=True)
 
     def metadata(self, project: str, filename: str) -> bytes | None:
         """Give a file's core metadata."""
         if project.startswith("part-"):
             path = self._wheels / f"{filename}.metadata"
             return path.read_bytes() if path.exists() else None
-        return _metadata(project, filename.split("-")[1])
+        return metadata_of(project, filename.split("-")[1])
 
 
 @lru_cache(200_000)
-def _made_up(project: str, version: str, size: int) -> Listed:
+def made_up(project: str, version: str, size: int) -> Listed:
+    """Give a file that is nothing but its size and its name."""
     filename = f"{project.replace('-', '_')}-{version}-py3-none-any.whl"
     digest = _beginning(size - TAIL).copy()
-    digest.update(_tail(filename))
-    return Listed(filename, size, digest.hexdigest(), hashlib.sha256(_metadata(project, version)).hexdigest())
+    digest.update(tail_of(filename))
+    return Listed(filename, size, digest.hexdigest(), hashlib.sha256(metadata_of(project, version)).hexdigest())
 
 
 @cache
@@ -144,11 +145,13 @@ def _opened(path: Path) -> int | None:
         return None
 
 
-def _tail(filename: str) -> bytes:
+def tail_of(filename: str) -> bytes:
+    """Give the last `TAIL` bytes of such a file, which no other one has."""
     return hashlib.sha256(filename.encode()).hexdigest().encode()
 
 
-def _metadata(project: str, version: str) -> bytes:
+def metadata_of(project: str, version: str) -> bytes:
+    """Give the core metadata of such a file."""
     head = f"Metadata-Version: 2.1\nName: {project}\nVersion: {version}\nRequires-Python: >=3.8\n"
     return (head + "Requires-Dist: something>=1.0\n" * 20 + "\n" + "What this project is good for. " * 60).encode()
 

@@ -174,7 +174,7 @@ class Connection(asyncio.Protocol):
         if body is None:
             await self._send(question, 404, b"", {})
             return
-        start, end = _asked(question.headers.get("range", ""), body.size)
+        start, end = range_of(question.headers.get("range", ""), body.size)
         headers = {"Content-Type": "application/octet-stream", "Accept-Ranges": "bytes", "ETag": f'"{filename}"'}
         if (start, end) != (0, body.size):
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{body.size}"
@@ -219,7 +219,7 @@ class Connection(asyncio.Protocol):
         except ValueError:
             await self._send(question, 404, b"", {"x-ms-error-code": "BlobNotFound"})
             return
-        start, end = _asked(question.headers.get("range", ""), len(body))
+        start, end = range_of(question.headers.get("range", ""), len(body))
         headers = {"ETag": etag, "Content-Type": "application/octet-stream", "Accept-Ranges": "bytes"}
         if "range" in question.headers:
             headers["Content-Range"] = f"bytes {start}-{end - 1}/{len(body)}"
@@ -237,7 +237,7 @@ class Connection(asyncio.Protocol):
             await self._may_write.wait()
 
 
-def _asked(wanted: str, size: int) -> tuple[int, int]:
+def range_of(wanted: str, size: int) -> tuple[int, int]:
     """Give the first byte that is wanted and the one behind the last."""
     said = _RANGE.fullmatch(wanted)
     if said is None or said[0] == "bytes=-":
