@@ -213,6 +213,7 @@ async def _absorb(metrics: Metrics, shelf: Shelf) -> None:
         while True:
             await asyncio.sleep(1)
             metrics.absorb(shelf.counts())
+            metrics.observe_tasks()
     finally:
         metrics.absorb(shelf.counts())
 

@@ -1,15 +1,20 @@
 """What an operator counts, in the words of Prometheus.
 
 Where many processes serve, the library counts in mapped files in one folder, and each of them tells the sums.
+What a process occupies is read when it is asked for, of all that serve.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.multiprocess import MultiProcessCollector
+from prometheus_client.registry import Collector
 
 _SECONDS = (0.001, 0.005, 0.025, 0.1, 0.5, 1.0, 5.0, 20.0)
 
@@ -57,6 +62,12 @@ class Metrics:
             "wheelgate_downloads_in_flight",
             "Files being fetched, by source.",
             ["source"],
+            registry=registry,
+            multiprocess_mode="livesum",
+        )
+        self.tasks = Gauge(
+            "wheelgate_tasks",
+            "Tasks of the event loop: one for each connection, and one for each thing under way beside them.",
             registry=registry,
             multiprocess_mode="livesum",
         )
@@ -121,11 +132,43 @@ class Metrics:
             if sent:
                 self.sent.labels(route).inc(sent)
 
+    def observe_tasks(self) -> None:
+        """Take note of how many tasks there are now."""
+        self.tasks.set(len(asyncio.all_tasks()))
+
     def render(self) -> bytes:
         """Give all of it in Prometheus' text format; that of all processes, where there are many."""
         folder = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
         if folder is None:
-            return generate_latest(self._registry)
+            ours = CollectorRegistry()
+            ProcessCollector(registry=ours)
+            return generate_latest(self._registry) + generate_latest(ours)
         sums = CollectorRegistry()
         MultiProcessCollector(sums, folder)  # type: ignore[no-untyped-call]
+        sums.register(_Processes(Path(folder)))
         return generate_latest(sums)
+
+
+class _Processes(Collector):
+    """What the library's own collector says of one process, summed over all that serve."""
+
+    def __init__(self, folder: Path) -> None:
+        """Know the processes by the files in which they count what only counts while they live."""
+        self._folder = folder
+
+    def collect(self) -> Iterable[Metric]:
+        """Give the sums; of the moments at which they started, the last one."""
+        sums: dict[str, Metric] = {}
+        for pid in sorted({path.stem.rpartition("_")[2] for path in self._folder.glob("gauge_live*_*.db")}):
+            for metric in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+                _add(sums.setdefault(metric.name, metric), metric)
+        return sums.values()
+
+
+def _add(total: Metric, metric: Metric) -> None:
+    if total is metric:
+        return
+    is_moment = metric.name.endswith("_start_time_seconds")
+    for place, (one, other) in enumerate(zip(total.samples, metric.samples, strict=True)):
+        value = max(one.value, other.value) if is_moment else one.value + other.value
+        total.samples[place] = one._replace(value=value)

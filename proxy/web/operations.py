@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Callable, Mapping
 from html import escape
@@ -69,7 +70,8 @@ class Operations:
     async def metrics(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:  # noqa: ARG002 - as above
         """Give the metrics in Prometheus' text format."""
         headers = {"Content-Type": "text/plain; version=0.0.4; charset=utf-8"}
-        return web.Response(body=self._metrics.render(), headers=headers)
+        # What processes occupy, and with many of them everything else, is read from files.
+        return web.Response(body=await asyncio.to_thread(self._metrics.render), headers=headers)
 
     async def explain(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
         """Say why the feed shows what it shows of a project: as JSON, or as text where that is what is asked for."""
