@@ -21,6 +21,9 @@ The statuses on the right are assigned in one table, in `web/problems.py`.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
+
+E = TypeVar("E", bound=BaseException)
 
 
 class WheelgateError(Exception):
@@ -159,3 +162,13 @@ class LedgerUnreadable(WheelgateError):
         """Name the ledger and what the database said."""
         self.remedy = "restore it, or move it away to begin anew (cache.pins), or tell the people who run this index"
         super().__init__(f"the pin ledger {file} cannot be read: {reason}")
+
+
+def kept(error: E) -> E:
+    """Give an error as one may keep it, and raise it to many: without a memory of where it was raised.
+
+    A traceback holds on to every frame it came through, with the requests, connections and open files in them.
+    """
+    copy = type(error).__new__(type(error), *error.args)
+    copy.__dict__.update(error.__dict__)
+    return copy

@@ -12,7 +12,7 @@ from typing import Protocol, TypeVar
 
 import structlog
 
-from proxy.errors import SourceError, SourceUnavailable
+from proxy.errors import SourceError, SourceUnavailable, kept
 from proxy.rules.freshness import Windows
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import Body, Opener
@@ -156,13 +156,14 @@ class Outage:
         """Whether it is too early to ask again without need."""
         return self._clock() < self._quiet_until
 
-    def note(self, error: SourceError) -> None:
-        """Note a failed attempt."""
+    def note(self, error: SourceError) -> SourceError:
+        """Note a failed attempt; give its error as pages may keep it."""
         if self.error is None:
             log.warning("source cannot be asked", source=self._source, reason=error.reason, remedy=error.remedy)
-        self.error = error
+        self.error = kept(error)
         if isinstance(error, SourceUnavailable):
             self._quiet_until = self._clock() + max(error.retry_after or 0.0, QUIET)
+        return self.error
 
     def clear(self) -> None:
         """Note an answer."""

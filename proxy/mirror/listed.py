@@ -165,8 +165,7 @@ class ListedMirror:
             try:
                 found = await within(patience, self.name, self._looks.join(project, lambda: self._look(project)))
             except SourceError as reason:
-                error = reason
-                self._outage.note(reason)
+                error = self._outage.note(reason)
             else:
                 return await self._known(found, found.at + self.windows.fresh)
         known = await self._known(look, self._clock() + SOON)

@@ -153,8 +153,7 @@ class PagedMirror:
                 flight = self._flights.join(project, lambda: self._ask(project, record, number))
                 answer = await within(PATIENCE if error is None else PROBE, self.name, flight)
             except SourceError as reason:
-                error = reason
-                self._outage.note(reason)
+                error = self._outage.note(reason)
             else:
                 return await self._known(answer, self._good_until(answer))
         known = await self._known(record, self._clock() + SOON)

@@ -14,10 +14,11 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import dataclass
+from typing import TypeVar
 
 import structlog
 
-from proxy.errors import ArtifactWrong, FileGone, SourceError, SourceUnavailable
+from proxy.errors import ArtifactWrong, FileGone, SourceError, SourceUnavailable, kept
 from proxy.store.artifacts import Artifact, Artifacts
 from proxy.store.fill import Fill
 from proxy.store.growing import CHUNK, Growing
@@ -28,6 +29,8 @@ from proxy.tasks import Background
 __all__ = ["Download", "Downloads", "Wanted"]
 
 log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
 
 _QUICK, _SLOW = 0.005, 0.05
 """Seconds between two looks at a file that another process fills: while it grows, and while not."""
@@ -77,12 +80,12 @@ class Download:
 
         Raises: SourceError, FileGone or ArtifactWrong as the answer was.
         """
-        await asyncio.shield(self._begun)
+        await _done(self._begun)
         return self._growing.size if self._growing else None
 
     async def finished(self) -> Artifact:
         """Wait until all is here and right. Raises what ended it otherwise."""
-        return await asyncio.shield(self._ended)
+        return await _done(self._ended)
 
     async def read(self, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
         """Give the bytes from `start` to before `end` as they arrive, up to 1 MiB at once.
@@ -122,7 +125,7 @@ class Download:
 
     def fail(self, error: Exception) -> None:
         """End it for everybody with `error`."""
-        self._error = error
+        error = self._error = kept(error)
         if self._growing is not None:
             self._growing.fail(error)
         if not self._begun.done():
@@ -267,6 +270,16 @@ class _Seen:
     mark: Mark
     begun: bool
     whole: int | None
+
+
+async def _done(future: asyncio.Future[T]) -> T:
+    """Wait for what many wait for; give its result, or raise its error for this one."""
+    if not future.done():
+        await asyncio.wait([future])
+    error = future.exception()
+    if error is not None:
+        raise kept(error)
+    return future.result()
 
 
 def _observe(partial: Partial) -> _Seen | None:

@@ -201,16 +201,16 @@ class Fill:
             except SourceUnavailable as error:
                 await self._flush()
                 failures = 1 if self._done - before >= PROGRESS else failures + 1
-                await self._pause(failures, error)
+                patience = error.retry_after or 0.0
+                if not self._promised or failures >= ATTEMPTS or patience > LONGEST:
+                    raise
+                await self._pause(failures, error.reason, patience)
             else:
                 return
 
-    async def _pause(self, failures: int, error: SourceUnavailable) -> None:
-        """Wait before the next attempt. Raises `error` where it has to be the last."""
-        patience = error.retry_after or 0.0
-        if not self._promised or failures >= ATTEMPTS or patience > LONGEST:
-            raise error
-        log.warning("source broke off, resuming", reason=error.reason, bytes=self._done, **self._names())
+    async def _pause(self, failures: int, reason: str, patience: float) -> None:
+        """Wait before the next attempt."""
+        log.warning("source broke off, resuming", reason=reason, bytes=self._done, **self._names())
         # At once, then after one, three, seven… times the backoff.
         backoff = self._patience.backoff * (2 ** (failures - 1) - 1) * random.uniform(0.8, 1.2)  # noqa: S311 - jitter
         await asyncio.sleep(max(backoff, patience))

@@ -17,7 +17,7 @@ from collections import deque
 from collections.abc import AsyncGenerator
 from contextlib import suppress
 
-from proxy.errors import SourceUnavailable
+from proxy.errors import SourceUnavailable, kept
 from proxy.store.artifacts import Artifacts
 from proxy.store.partial import Partial
 
@@ -83,6 +83,7 @@ class Growing:
         """End all readers with `error`."""
         if self.error is None and not self.verified:
             self.error = error
+            self._let_go()
             self._wake()
 
     async def squeeze(self, patience: float) -> bool:
@@ -120,13 +121,14 @@ class Growing:
                 yield chunk
         finally:
             del self._readers[reader]
+            self._let_go()
             self._taken.set()
 
     async def _reach(self, position: int) -> int:
         """Wait until there is something to read at `position`; give how far it goes."""
         while True:
             if self.error is not None:
-                raise self.error
+                raise kept(self.error)
             if self.readable > position or self.verified:
                 return self.readable
             await self._changed.wait()
@@ -159,6 +161,11 @@ class Growing:
         """Forget the chunks in memory that end at or before `offset`."""
         while self._tail and self._tail[0][0] + len(self._tail[0][1]) <= offset:
             self._tail.popleft()
+
+    def _let_go(self) -> None:
+        """Hold the file no longer than anybody reads it, where nobody will any more: it may be gone from its folder."""
+        if self.error is not None and not self._readers:
+            self._partial = None
 
     def _wake(self) -> None:
         """Wake everybody who waits: one event for all, and a new one for the next time."""
