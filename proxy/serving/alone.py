@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 import structlog
 
-from proxy.assembly import Machine
+from proxy.assembly import Machine, Readiness
 from proxy.config import Config
 from proxy.errors import WheelgateError
 from proxy.serving.generation import GRACE, serving
@@ -35,6 +35,7 @@ class Alone:
         """Serve as `orders` say."""
         self._orders = orders
         self._metrics = Metrics()
+        self._readiness = Readiness()
         self._signals: asyncio.Queue[signal.Signals] = asyncio.Queue()
         self._running: set[asyncio.Task[None]] = set()
         self._in_peace = True
@@ -56,6 +57,7 @@ class Alone:
             while await self._signals.get() is signal.SIGHUP:
                 current = await self._renew(group, current)
             log.info("stopping", grace_seconds=GRACE)
+            self._readiness.is_ready = False
             close(current.sockets)
             current.stop.set()
             impatience = group.create_task(self._hurry())
@@ -76,7 +78,9 @@ class Alone:
     async def _run(self, generation: _Generation) -> None:
         try:
             file = self._orders.file
-            async with serving(generation.config, generation.sockets, metrics=self._metrics, file=file) as machine:
+            async with serving(
+                generation.config, generation.sockets, metrics=self._metrics, readiness=self._readiness, file=file
+            ) as machine:
                 generation.ready.set_result(machine)
                 await generation.stop.wait()
         except (WheelgateError, OSError) as error:

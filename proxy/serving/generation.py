@@ -34,15 +34,16 @@ async def serving(
     sockets: Sequence[socket.socket],
     *,
     metrics: Metrics,
+    readiness: Readiness,
     file: Path | None,
     at_once: int = BACKLOG,
 ) -> AsyncIterator[Machine]:
     """Serve `config` on `sockets`, which stay open; at the end, finish what has begun.
 
+    `readiness` is what `/readyz` says: it stays true while a generation drains of which the next one serves already.
     `file` is where `config` was read from.
     `at_once`: how many connections are taken in one go, before another process may take the next.
     """
-    readiness = Readiness()
     async with build(config, readiness=readiness, metrics=metrics, file=file) as machine:
         server = Server(machine.app.handle, shelf=machine.shelf, access=machine.access, keepalive_timeout=KEEP_ALIVE)
         runner = web.ServerRunner(server, shutdown_timeout=GRACE)
@@ -54,7 +55,6 @@ async def serving(
                 one.listen(BACKLOG)
             yield machine
         finally:
-            readiness.is_ready = False
             # aiohttp waits the time given once for a handler's end, and once more for what it cancelled.
             with suppress(TimeoutError):
                 async with asyncio.timeout(LINGER + GRACE + 2):

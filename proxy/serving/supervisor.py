@@ -25,6 +25,7 @@ from proxy.serving.generation import GRACE
 from proxy.serving.listening import close, port_of
 from proxy.serving.reloading import Orders, rebind, refuse, reload, tell
 from proxy.serving.vacancies import Vacancies
+from proxy.serving.worker import REPLACED
 from proxy.serving.workers import Started, Worker, start
 
 log = structlog.get_logger(__name__)
@@ -209,7 +210,7 @@ class Supervisor:
         self._vacancies.clear()
         if old.sockets is not successor.sockets:
             close(old.sockets)
-        self._dismiss(old.workers)
+        self._dismiss(old.workers, REPLACED)
         tell(successor.config, old.config, successor.sockets, processes=len(successor.workers))
 
     def _drop_next(self) -> None:
@@ -220,10 +221,10 @@ class Supervisor:
             close(dropped.sockets)
         self._dismiss(dropped.workers)
 
-    def _dismiss(self, workers: list[Worker]) -> None:
+    def _dismiss(self, workers: list[Worker], number: signal.Signals = signal.SIGTERM) -> None:
         """Let workers finish what they have begun, and end."""
         for worker in workers:
-            worker.process.terminate()
+            worker.tell(number)
             worker.deadline = time.monotonic() + PATIENCE
         self._leaving += workers
         workers.clear()

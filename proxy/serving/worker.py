@@ -14,6 +14,7 @@ from multiprocessing.connection import Connection
 
 import structlog
 
+from proxy.assembly import Readiness
 from proxy.config import Config
 from proxy.serving.generation import GRACE, serving
 from proxy.serving.listening import close
@@ -23,6 +24,8 @@ from proxy.telemetry.metrics import Metrics
 log = structlog.get_logger(__name__)
 
 READY = b"ready"
+REPLACED = signal.SIGUSR1
+"""Ends a worker whose successor serves already: the server as a whole stays ready."""
 AT_ONCE = 1
 """How many connections are taken in one go: the next ones are for whichever process is free first, and none of them
 is lost with this one before it asks."""
@@ -50,7 +53,8 @@ def work(duty: Duty) -> None:
     signal.set_wakeup_fd(-1)
     for number, action in ((signal.SIGINT, signal.SIG_IGN), (signal.SIGHUP, signal.SIG_IGN)):
         signal.signal(number, action)
-    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    for number in (signal.SIGTERM, REPLACED):
+        signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     duty.not_ours()
     supervisor = os.getppid()
@@ -73,10 +77,12 @@ def work(duty: Duty) -> None:
 async def _serve(duty: Duty) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGTERM, stop.set)
-    loop.add_reader(duty.lifeline, _bereft, loop, duty.lifeline, stop)
+    readiness = Readiness()
+    loop.add_signal_handler(REPLACED, stop.set)
+    loop.add_signal_handler(signal.SIGTERM, _end, readiness, stop)
+    loop.add_reader(duty.lifeline, _bereft, loop, duty.lifeline, readiness, stop)
     file = duty.orders.file
-    async with serving(duty.config, duty.sockets, metrics=Metrics(), file=file, at_once=AT_ONCE):
+    async with serving(duty.config, duty.sockets, metrics=Metrics(), readiness=readiness, file=file, at_once=AT_ONCE):
         log.info("worker serves", pid=os.getpid())
         duty.ready.send_bytes(READY)
         duty.ready.close()
@@ -85,7 +91,12 @@ async def _serve(duty: Duty) -> None:
         close(duty.sockets)
 
 
-def _bereft(loop: asyncio.AbstractEventLoop, lifeline: int, stop: asyncio.Event) -> None:
+def _end(readiness: Readiness, stop: asyncio.Event) -> None:
+    readiness.is_ready = False
+    stop.set()
+
+
+def _bereft(loop: asyncio.AbstractEventLoop, lifeline: int, readiness: Readiness, stop: asyncio.Event) -> None:
     log.error("the supervisor is gone")
     loop.remove_reader(lifeline)
-    stop.set()
+    _end(readiness, stop)

@@ -46,6 +46,11 @@ class Worker:
         else:
             self.said = message.decode()
 
+    def tell(self, number: signal.Signals) -> None:
+        """Send it a signal, unless it has ended."""
+        if self.process.exitcode is None and self.process.pid is not None:
+            os.kill(self.process.pid, number)
+
     @property
     def why(self) -> str:
         """Why it ended."""

@@ -220,6 +220,23 @@ async def test_one_process_alone_takes_over_a_new_configuration_too(
     assert (await ask(f"{server.url}/extra/simple/big/")).status == 200
 
 
+@pytest.mark.parametrize("processes", [1, 2])
+async def test_who_is_being_replaced_calls_the_server_ready(
+    start_server: StartServer, config: str, processes: int
+) -> None:
+    """A front end that asks over the connection it has would take a server out that serves without a pause."""
+    server = await asyncio.to_thread(start_server, config.replace("processes = 2", f"processes = {processes}"))
+
+    async with client() as session:
+        kept = [await fetch(session, f"{server.url}/readyz")]
+        reload(server, config)
+        while "Connection" not in kept[-1].headers:
+            kept.append(await fetch(session, f"{server.url}/readyz"))
+
+    assert {reply.status for reply in kept} == {200}
+    assert kept[-1].headers["Connection"] == "close"
+
+
 async def test_told_to_stop_all_finish_what_streams(server: ServerProcess, upstream: FakeIndex) -> None:
     upstream.slow(1e6)
 
@@ -279,6 +296,24 @@ async def test_metrics_are_the_sums_of_all_processes(server: ServerProcess) -> N
     os.kill(workers(server)[0], signal.SIGKILL)
     await comes_true(lambda: len(workers(server)) == 3)
     assert await sums() == {30.0}
+
+
+async def test_metrics_tell_what_the_processes_that_live_occupy(server: ServerProcess) -> None:
+    told = re.compile(rb"^(wheelgate_tasks|process_open_fds|process_resident_memory_bytes) (\S+)$", re.MULTILINE)
+
+    async def occupied() -> dict[bytes, float]:
+        return {name: float(value) for name, value in told.findall((await ask(f"{server.url}/metrics")).body)}
+
+    await comes_true(lambda: len(workers(server)) == 2)
+    async with asyncio.timeout(5):
+        while len(before := await occupied()) < 3 or not before[b"wheelgate_tasks"]:  # noqa: ASYNC110 - of others
+            await asyncio.sleep(0.2)
+    os.kill(workers(server)[0], signal.SIGKILL)
+    await comes_true(lambda: len(workers(server)) == 3)
+    after = await occupied()
+
+    assert 2 * 10 < before[b"process_open_fds"] < 200
+    assert after[b"process_resident_memory_bytes"] < before[b"process_resident_memory_bytes"] * 1.5
 
 
 async def test_what_one_process_has_seen_all_show_within_a_second(
