@@ -140,6 +140,10 @@ class Resolver:
             scheme, authority, *_ = urllib.parse.urlsplit(link)
         except ValueError:
             return None
+        if "@" in authority:
+            # Whose password it is nobody knows: it is not used, and so not kept either.
+            host = authority.rpartition("@")[2]
+            link, authority = link.replace(f"//{authority}", f"//{host}", 1), host
         return (link, fragment) if self._accepts(f"{scheme}://{authority}") else None
 
     def _accepts(self, origin: str) -> bool:

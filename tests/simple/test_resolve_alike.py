@@ -37,3 +37,23 @@ def test_plain_links_of_one_form_become_what_each_gives_by_itself(start: str) ->
 )
 def test_whatever_is_odd_about_one_link_sends_all_the_longer_way(links: list[str]) -> None:
     assert Resolver(BASE).resolve_alike(links) is None
+
+
+@pytest.mark.parametrize(
+    ("link", "url"),
+    [
+        ("https://me:pa55@files.example/f/bar-1.0.tar.gz", "https://files.example/f/bar-1.0.tar.gz"),
+        ("//pa55@files.example/bar-1.0.tar.gz", "https://files.example/bar-1.0.tar.gz"),
+        ("https://a@b:pa55@files.example:8443/@x/bar-1.0.tar.gz", "https://files.example:8443/@x/bar-1.0.tar.gz"),
+        ("/me:pa55@files/bar-1.0.tar.gz", "https://index.example/me:pa55@files/bar-1.0.tar.gz"),
+    ],
+)
+def test_a_password_in_a_link_is_not_kept(link: str, url: str) -> None:
+    resolved = Resolver(BASE).resolve(link)
+
+    assert resolved is not None
+    assert resolved[0] == url
+
+
+def test_a_password_does_not_hide_a_link_local_address() -> None:
+    assert Resolver(BASE).resolve("http://files.example@169.254.169.254/bar-1.0.tar.gz") is None
