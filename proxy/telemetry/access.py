@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import time
 from types import TracebackType
@@ -12,12 +11,10 @@ import msgspec
 import structlog
 
 from proxy.telemetry.audit import Audit, Subject
-from proxy.telemetry.lines import are_json, moment, scrubbed, write_json
+from proxy.telemetry.lines import Batches, are_json, moment, scrubbed, write_json
 
 log = structlog.get_logger(__name__)
 
-EVERY = 0.25
-"""Seconds between two batches."""
 AGENT = 40
 """How much of a client's User-Agent is shown, in characters."""
 
@@ -63,8 +60,7 @@ class AccessLog:
     def __init__(self, audit: Audit | None = None) -> None:
         """Write as the other logs do: the same level, form and stream; hand on to `audit` what it has to know."""
         self._audit = audit or Audit(is_on=False)
-        self._waiting: list[Noted] = []
-        self._timer: asyncio.TimerHandle | None = None
+        self._batches: Batches[Noted] = Batches(self._write)
         self._worker: int | msgspec.UnsetType = structlog.contextvars.get_contextvars().get("worker", msgspec.UNSET)
         self._is_logging = log.is_enabled_for(logging.INFO)
         self.is_on = self._is_logging or self._audit.is_on
@@ -93,18 +89,13 @@ class AccessLog:
             )
         if not self._is_logging:
             return
-        self._waiting.append(request)
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(EVERY, self.flush)
+        self._batches.add(request)
 
     def flush(self) -> None:
         """Write what is waiting."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
+        self._batches.flush()
+
+    def _write(self, waiting: list[Noted]) -> None:
         lines = [_line(noted, self._worker) for noted in waiting]
         if are_json():
             write_json(lines)

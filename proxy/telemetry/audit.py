@@ -14,17 +14,15 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 import structlog
 
-from proxy.telemetry.lines import are_json, moment, scrubbed, write_json
+from proxy.telemetry.lines import Batches, are_json, moment, scrubbed, write_json
 
 log = structlog.get_logger(__name__)
 
-EVERY = 0.25
-"""Seconds between two batches: so much may be lost where the process is killed."""
 AGENT = 100
 """How much of a client's User-Agent is kept, in characters."""
 
@@ -74,29 +72,6 @@ class _Noted(msgspec.Struct, frozen=True, gc=False):
     request_id: str
 
 
-class _Logged(msgspec.Struct, gc=False, omit_defaults=True):
-    """The same line in the log."""
-
-    timestamp: str
-    level: str
-    event: str
-    what: str
-    at: str
-    status: int
-    client: str
-    feed: str
-    project: str
-    version: str = ""
-    filename: str = ""
-    sha256: str = ""
-    source: str = ""
-    rule: str = ""
-    reason: str = ""
-    agent: str = ""
-    request_id: str = ""
-    worker: int | msgspec.UnsetType = msgspec.UNSET
-
-
 _encode = msgspec.json.Encoder().encode
 
 
@@ -110,9 +85,9 @@ class Audit:
         self._file = file
         self._size = size
         self._keep = keep
-        self._waiting: list[_Noted] = []
-        self._worker: int | msgspec.UnsetType = structlog.contextvars.get_contextvars().get("worker", msgspec.UNSET)
-        self._timer: asyncio.TimerHandle | None = None
+        self._batches: Batches[_Noted] = Batches(self._write)
+        worker = structlog.contextvars.get_contextvars().get("worker")
+        self._own = {} if worker is None else {"worker": worker}
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="audit")
 
     async def __aenter__(self) -> Self:
@@ -130,28 +105,24 @@ class Audit:
         """Take note of an answer; status 0: it was broken off. What was neither served nor refused is no matter."""
         if not self.is_on or not (subject.rule or status in _EVENTS):
             return
-        self._waiting.append(_Noted(subject, at, status, client, agent, request_id))
-        if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(EVERY, self.flush)
+        self._batches.add(_Noted(subject, at, status, client, agent, request_id))
 
     def flush(self) -> None:
         """Write what is waiting."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        waiting, self._waiting = self._waiting, []
-        if not waiting:
-            return
+        self._batches.flush()
+
+    def _write(self, waiting: list[_Noted]) -> None:
         if self._file is not None:
             self._writer.submit(self._append_all, self._file, waiting)
             return
-        lines = [_line(noted) for noted in waiting]
+        events = [_fields(_line(noted)) for noted in waiting]
         if are_json():
-            write_json(_logged(line, self._worker) for line in lines)
+            write_json(
+                {"timestamp": one["at"], "level": "info", "event": "audit", **one, **self._own} for one in events
+            )
             return
-        for line in lines:
-            fields = {key: value for key, value in msgspec.structs.asdict(line).items() if value != ""}
-            log.info("audit", what=fields.pop("event"), at=fields.pop("timestamp"), **fields)
+        for one in events:
+            log.info("audit", **one)
 
     def _append_all(self, file: Path, waiting: list[_Noted]) -> None:
         self._append(file, b"".join(_encode(_line(noted)) + b"\n" for noted in waiting))
@@ -219,10 +190,10 @@ def _line(noted: _Noted) -> Line:
     )
 
 
-def _logged(line: Line, worker: int | msgspec.UnsetType) -> _Logged:
-    fields = msgspec.structs.asdict(line)
-    at, what = fields.pop("timestamp"), fields.pop("event")
-    return _Logged(timestamp=at, level="info", event="audit", what=what, at=at, worker=worker, **fields)
+def _fields(line: Line) -> dict[str, Any]:
+    """Give the line as the fields of one in the log, which has an event and a timestamp of its own."""
+    fields = {key: value for key, value in msgspec.structs.asdict(line).items() if value != ""}
+    return {"what": fields.pop("event"), "at": fields.pop("timestamp"), **fields}
 
 
 def _is_at(file: Path, about: os.stat_result) -> bool:
