@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 import structlog
@@ -35,6 +36,7 @@ AT_ONCE = 6
 AGAIN = 60.0
 """Seconds after which what could not be read is tried again."""
 IN_MEMORY = 50_000
+"""How much of each kind is remembered here; of more, the oldest is read, waited for or tried once again."""
 _LARGE = 64 << 10
 """Bytes of METADATA from which on it is read in a thread."""
 
@@ -53,8 +55,8 @@ class Licenses:
         self._clock = clock
         self._known: OrderedDict[str, License] = OrderedDict()
         self._flights: Flights[tuple[str, NormalizedName], None] = Flights(background)
-        self._not_before: dict[str, float] = {}
-        self._awaited: set[tuple[str, NormalizedName]] = set()
+        self._not_before: OrderedDict[str, float] = OrderedDict()
+        self._awaited: OrderedDict[tuple[str, NormalizedName], None] = OrderedDict()
 
     async def of(self, feed: Feed, merged: Merged) -> tuple[dict[str, License], float]:
         """Give licenses by file name, and until when nothing more is known."""
@@ -64,7 +66,8 @@ class Licenses:
             key = (feed.name, merged.name)
             flight = self._flights.launch(key, lambda: self._read_all(feed, missing))
             if key not in self._awaited:
-                self._awaited.add(key)
+                self._awaited[key] = None
+                _bound(self._awaited)
                 await asyncio.wait([flight], timeout=PATIENCE)
                 found = await self._recall(merged.files)
         until = self._clock() + SOON if self._missing(merged.files, found) else float("inf")
@@ -105,6 +108,7 @@ class Licenses:
             metadata = None
         if metadata is None:
             self._not_before[key] = self._clock() + AGAIN
+            _bound(self._not_before)
             return
         found = await asyncio.to_thread(license_of, metadata) if len(metadata) > _LARGE else license_of(metadata)
         self._keep(key, found)
@@ -126,8 +130,13 @@ class Licenses:
     def _keep(self, key: str, found: License) -> None:
         self._known[key] = found
         self._not_before.pop(key, None)
-        while len(self._known) > IN_MEMORY:
-            self._known.popitem(last=False)
+        _bound(self._known)
+
+
+def _bound(kept: OrderedDict[Any, Any]) -> None:
+    """Let the oldest go: how many names there are is for the upstream to say."""
+    while len(kept) > IN_MEMORY:
+        kept.popitem(last=False)
 
 
 def _key(file: File, source: str) -> str:
