@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gzip
 import hashlib
+import math
 import os
 import tempfile
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -47,6 +48,8 @@ class Stored:
     """Stands for what the private sources listed then; `None` where one of them could not be asked."""
     generation: int = 0
     """Which of the feed's rules it was made by."""
+    changes_at: float = math.inf
+    """When a rule may take a name off it, in seconds since the epoch."""
 
     def open(self) -> BinaryIO:
         """Open it. Raises: OSError."""
@@ -101,14 +104,15 @@ class Lists:
         stored = self._stored.get(key)
         own = await _own(feed)
         # What the private sources have changes under their users' eyes; the long list of an upstream may be late.
-        if stored is not None and own in {None, stored.own} and stored.generation == feed.generation:
+        is_ruled = stored is not None and stored.generation == feed.generation and self._clock() < stored.changes_at
+        if stored is not None and is_ruled and own in {None, stored.own}:
             if not -SET_BACK <= self._clock() - stored.made_at < LIFE:
                 self._flights.launch(key, lambda: self._make(key, feed, own))
             return stored
         try:
             return await within(PATIENCE, feed.name, self._flights.join(key, lambda: self._make(key, feed, own)))
         except SourceError:
-            if stored is None or stored.generation != feed.generation:
+            if stored is None or not is_ruled:
                 raise
             return stored
 
@@ -135,10 +139,10 @@ class Lists:
         if self._folder is None:
             raise RuntimeError("the lists are not entered")
         _, media_type, coding = key
-        generation = feed.generation
+        generation, changes_at = feed.generation, feed.policy.projects_change_at(self._clock())
         names = await feed.names()
         path, size, etag = await asyncio.to_thread(_write, Path(self._folder.name), names, media_type, coding)
-        stored = Stored(path, size, etag, self._clock(), own, generation)
+        stored = Stored(path, size, etag, self._clock(), own, generation, changes_at)
         old = self._stored.get(key)
         self._stored[key] = stored
         if old is not None and old.path != stored.path:

@@ -98,6 +98,11 @@ class Policy:
             return Verdict(served=False, rule="allow", reason=f"{project} is not on the list of what is allowed")
         return SERVED
 
+    def projects_change_at(self, now: float) -> float:
+        """Give when a project that is shown as a whole may be so no longer, in seconds since the epoch."""
+        ends = (one.until.ends_at for one in self.exceptions if one.until.holds(now))
+        return min(ends, default=math.inf)
+
     def judge_status(self, project: NormalizedName, status: ProjectStatus | None) -> Verdict:
         """Judge a project's status marker: of a quarantined one nothing may be offered. Source: PEP 792."""
         if status is None or status.status not in self.hidden_statuses:

@@ -10,11 +10,13 @@ import pytest
 
 from proxy.feed import Feed
 from proxy.feed.listing import Lists, Stored
+from proxy.rules.policy import Policy
 from proxy.simple.negotiation import Coding, MediaType
 from proxy.tasks import Background
 from tests.fakes.clock import FakeClock
 from tests.fakes.index import FakeIndex
 from tests.fakes.server import LocalServer, folder, settings, simple
+from tests.rules.policies import NOW, exemption, patterns
 
 
 @pytest.fixture
@@ -89,6 +91,21 @@ async def test_a_private_name_is_on_the_list_as_soon_as_it_is_there(
 
     assert second.etag != first.etag
     assert b'"mine"' in await asyncio.to_thread(second.path.read_bytes)
+
+
+async def test_a_name_goes_from_the_list_at_the_moment_its_exception_ends(
+    lists: Lists, feed: Feed, clock: FakeClock
+) -> None:
+    clock.now = NOW
+    feed.adopt(Policy(deny=patterns("bar"), exceptions=(exemption("bar", "1.0", "2026-11-22: the demo"),)))
+    first = await of(lists, feed)
+    before = await asyncio.to_thread(first.path.read_bytes)
+
+    clock.pass_by(12 * 3600)
+    second = await of(lists, feed)
+
+    assert b'"bar"' in before
+    assert b'"bar"' not in await asyncio.to_thread(second.path.read_bytes)
 
 
 async def test_in_an_outage_the_list_that_is_here_goes_on(
