@@ -21,6 +21,7 @@ from proxy.simple.model import NormalizedName
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _OPTIONS = re.compile(r"\s--?[a-z]")
+_HASH = re.compile(r"sha256:([0-9a-f]{64})\b")
 _INCLUDE = re.compile(r"(?:-r|--requirement|-c|--constraint)(?:\s+|=)?(?P<file>\S.*)")
 _DEEPEST = 20
 
@@ -37,6 +38,8 @@ class Wanted:
     specifier: SpecifierSet
     filenames: tuple[str, ...] = ()
     """The files that a lock names; empty where any will do."""
+    digests: frozenset[str] = frozenset()
+    """The sha256 that one of them must have; empty where any will do."""
     where: str = ""
     """Where it stands: a file and a line, or a file and a place in it."""
 
@@ -96,12 +99,13 @@ def _line(line: str, file: Path, number: int, depth: int) -> Iterator[Wanted]:
         requirement = Requirement(text.strip())
     except InvalidRequirement as error:
         # A path or an address is installed from there: no feed has a say in it.
-        if "/" in text or text.strip().startswith("."):
+        if "/" in text or "\\" in text or text.strip().startswith("."):
             return
         raise Unreadable(f"{where}: {text.strip()!r} is not a requirement") from error
     project = normalize(requirement.name)
     if project is not None and requirement.url is None:
-        yield Wanted(project, requirement.specifier, where=where)
+        digests = frozenset(_HASH.findall(line[len(text) :].lower()))
+        yield Wanted(project, requirement.specifier, where=where, digests=digests)
 
 
 def _locked(document: dict[str, Any], file: str) -> Iterator[Wanted]:
@@ -118,12 +122,13 @@ def _locked(document: dict[str, Any], file: str) -> Iterator[Wanted]:
         sdist = entry.get("sdist")
         wheels = entry.get("wheels")
         listed = [*(wheels if isinstance(wheels, list) else ()), sdist]
+        digests = frozenset(digest for digest in map(_digest, listed) if digest)
         filenames = tuple(name for name in map(_filename, listed) if name)
         try:
             pinned = SpecifierSet(f"=={version}")
         except InvalidSpecifier as error:
             raise Unreadable(f"{where}: {version!r} is not a version") from error
-        yield Wanted(project, pinned, filenames, where)
+        yield Wanted(project, pinned, filenames, digests, where)
 
 
 def _is_of_an_index(entry: dict[str, Any]) -> bool:
@@ -140,3 +145,13 @@ def _filename(listed: Any) -> str:  # noqa: ANN401 - whatever stands in the file
         return str(listed["name"])
     place = listed.get("url") or listed.get("path") or listed.get("filename") or ""
     return PurePosixPath(unquote(urlsplit(str(place)).path)).name
+
+
+def _digest(listed: Any) -> str:  # noqa: ANN401 - as above
+    """Give the sha256: `hash = "sha256:…"` of uv, `hashes = { sha256 = "…" }` of the standard."""
+    if not isinstance(listed, dict):
+        return ""
+    hashes = listed.get("hashes")
+    said = f"sha256:{hashes.get('sha256')}" if isinstance(hashes, dict) else str(listed.get("hash"))
+    found = _HASH.fullmatch(said.lower())
+    return "" if found is None else found[1]

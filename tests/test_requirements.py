@@ -18,7 +18,7 @@ def test_a_requirements_file_is_read_with_its_includes_hashes_and_comments(tmp_p
     file.write_text(
         "# a comment\n--index-url https://index.example/simple\n-r base.txt\n-c pins.txt\n--requirement=base.txt\n"
         'numpy>=1,<3 ; python_version >= "3.8"  # why\nidna==3.7 \\\n    --hash=sha256:aa \\\n    --hash=sha256:bb\n'
-        "./local\n-e ../other\nhere @ https://files.example/here-1.0.tar.gz\nhttps://files.example/x.whl\npkg[extra]~=2.0\n"
+        "./local\nC:\\\\wheels\\\\x.whl\n-e ../other\nhere @ https://files.example/here-1.0.tar.gz\nhttps://files.example/x.whl\npkg[extra]~=2.0\n"
     )
 
     assert listed(file) == ["foo-bar==1.0", "baz<2", "foo-bar==1.0", "numpy<3,>=1", "idna==3.7", "pkg~=2.0"]
@@ -48,7 +48,7 @@ def test_a_pylock_and_a_uv_lock_name_their_files(tmp_path: Path) -> None:
     assert first.text == "foo==1.0+cpu"
     assert first.filenames == ("foo-1.0+cpu-py3-none-any.whl", "foo-1.0+cpu-cp3.whl", "foo-1.0.tar.gz")
     assert second == Wanted(
-        first.project, second.specifier, ("foo-1.0-py3-none-any.whl", "foo-1.0.tar.gz"), f"{uv}: package 1"
+        first.project, second.specifier, ("foo-1.0-py3-none-any.whl", "foo-1.0.tar.gz"), where=f"{uv}: package 1"
     )
 
 

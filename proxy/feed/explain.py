@@ -10,6 +10,7 @@ from proxy.errors import ProjectAbsent, SourceError
 from proxy.explanation import COULD_NOT_BE_ASKED, Asked, Explained, Explanation, moment
 from proxy.feed.feed import Entry, Feed, FeedPage
 from proxy.rules.patterns import parse_version
+from proxy.rules.verdict import shown_time
 from proxy.simple.model import NormalizedName
 
 _OLDEST = Version("0.dev0")
@@ -105,7 +106,7 @@ def _answer(requirement: Requirement, page: FeedPage, entries: list[Entry]) -> s
     if not entries:
         return f"nothing serves {wanted}: {' and '.join(page.owners)} has no such version{instead}"
     verdict = max(entries, key=_version_of).verdict
-    until = f", until {moment(verdict.changes_at)}" if verdict.changes_at is not None else ""
+    until = f", until {shown_time(verdict.changes_at)}" if verdict.changes_at is not None else ""
     return f"nothing serves {wanted}: {verdict.rule}: {verdict.reason}{until}{instead}"
 
 
@@ -129,7 +130,7 @@ def _explained(entry: Entry) -> Explained:
         served=verdict.served,
         rule=verdict.rule or None,
         reason=verdict.reason or None,
-        changes_at=None if verdict.changes_at is None else moment(verdict.changes_at),
+        changes_at=None if verdict.changes_at is None else shown_time(verdict.changes_at),
         remedy=verdict.remedy or UNSET,
         upload_time=UNSET if verdict.served or entry.file.upload_time is None else entry.file.upload_time,
         advisories=verdict.advisories or UNSET,

@@ -9,12 +9,11 @@ from typing import Literal
 import msgspec
 from packaging.version import Version
 
-from proxy.errors import Hidden, ProjectAbsent, SourceError
-from proxy.explanation import moment
+from proxy.errors import Hidden, LedgerUnreadable, ProjectAbsent, SourceError
 from proxy.feed.feed import Entry, Feed
 from proxy.requirements import Wanted
 from proxy.rules.patterns import parse_version
-from proxy.rules.verdict import Verdict
+from proxy.rules.verdict import Verdict, shown_time
 
 AT_ONCE = 8
 _OLDEST = Version("0.dev0")
@@ -78,14 +77,14 @@ async def _judge(feed: Feed, asked: Wanted) -> Finding:
         return Finding(text, asked.where, "hidden", f"{error.rule}: {error.reason}", (hide,))
     except ProjectAbsent as error:
         return Finding(text, asked.where, "absent", str(error))
-    except SourceError as error:
+    except (SourceError, LedgerUnreadable) as error:
         return Finding(text, asked.where, "unknown", str(error))
-    entries = [entry for entry in page.entries.values() if _is_meant(entry, asked)]
+    named = [entry for entry in page.entries.values() if _is_meant(entry, asked)]
+    entries = [entry for entry in named if _may_be_locked(entry, asked)]
     served = [entry for entry in entries if entry.verdict.served]
     hidden = tuple(_hide(entry) for entry in entries if not entry.verdict.served)
     if not entries:
-        what = "none of the files that are locked" if asked.filenames else "no such version"
-        return Finding(text, asked.where, "absent", f"{what} is on the page of {asked.project}")
+        return Finding(text, asked.where, "absent", f"{_lacking(asked, named)} is on the page of {asked.project}")
     if not served:
         first = hidden[0]
         until = f", until {first.changes_at}" if first.changes_at else ""
@@ -99,6 +98,19 @@ async def _judge(feed: Feed, asked: Wanted) -> Finding:
         newer = max(passed_over, key=_order)
         shown += f", newer ones like {newer.file.version} by {newer.verdict.rule}"
     return Finding(text, asked.where, "partly", shown, hidden)
+
+
+def _may_be_locked(entry: Entry, asked: Wanted) -> bool:
+    """Say whether a file is one that a lock means; of one that was changed the rule has more to say."""
+    if not asked.digests or entry.verdict.rule == "pins":
+        return True
+    return entry.file.sha256 is None or entry.file.sha256 in asked.digests
+
+
+def _lacking(asked: Wanted, named: Sequence[Entry]) -> str:
+    if named:
+        return "no file with a digest that is locked"
+    return "none of the files that are locked" if asked.filenames else "no such version"
 
 
 def _is_meant(entry: Entry, asked: Wanted) -> bool:
@@ -117,5 +129,5 @@ def _order(entry: Entry) -> Version:
 
 def _hide(entry: Entry) -> Hide:
     verdict: Verdict = entry.verdict
-    changes_at = "" if verdict.changes_at is None else moment(verdict.changes_at)
+    changes_at = "" if verdict.changes_at is None else shown_time(verdict.changes_at)
     return Hide(entry.file.filename, verdict.rule, verdict.reason, verdict.remedy, changes_at)

@@ -73,6 +73,26 @@ async def test_a_lock_file_is_judged_by_the_files_that_it_names(config: Path) ->
     assert "none of the files that are locked" in told
 
 
+@pytest.mark.parametrize("is_right", [True, False])
+async def test_a_digest_that_is_locked_has_to_be_there(config: Path, upstream: FakeIndex, is_right: bool) -> None:
+    digest = upstream.files[FILES[0]].sha256 if is_right else "0" * 64
+    uv_lock = (
+        'version = 1\n[[package]]\nname = "foo"\nversion = "1.0"\nsource = { registry = "x" }\n'
+        f'wheels = [{{ url = "https://f.example/{FILES[0]}", hash = "sha256:{digest}" }}]\n'
+    )
+    pylock = (
+        'lock-version = "1.0"\n[[packages]]\nname = "foo"\nversion = "1.0"\n'
+        f'[[packages.wheels]]\nname = "{FILES[0]}"\nhashes = {{ sha256 = "{digest}" }}\n'
+    )
+    pinned = f"foo==1.0 \\\n  --hash=sha256:{digest} \\\n  --hash=sha256:{'f' * 64}\n"
+
+    for text, name in ((uv_lock, "uv.lock"), (pylock, "pylock.toml"), (pinned, "requirements.txt")):
+        code, told = await check(config, text, name=name)
+
+        assert (code == 0) is is_right
+        assert ("no file with a digest that is locked" in told) is not is_right
+
+
 async def test_an_outage_is_no_pass(config: Path, upstream: FakeIndex) -> None:
     upstream.is_down()
 
