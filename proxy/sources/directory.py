@@ -34,12 +34,11 @@ from proxy.sources.opened_file import OpenedFile, opened
 
 T = TypeVar("T")
 
-_SEPARATORS = re.compile(r"[-_.]+")
-
 _ALL_FOLDERS = 256
 """Up to how many folders are all looked at for one project; among more, those where its files may be expected."""
 _LARGE_FOLDER = 1000
-"""From how many entries on a folder is read for all projects at once rather than for one."""
+"""From how many entries on looks into a changed folder, for one project each, give way to a listing for all of them:
+as soon as together they took as long as that."""
 _CHEAP = 0.05
 _SHARE = 20.0
 """A large folder takes at most a twentieth of a core; meanwhile folders' time stamps do."""
@@ -103,21 +102,23 @@ class Directory:
         self._cheap = cheap
         self._share = share
         self._last: _Pass | None = None
+        self._looked = 0.0
+        """Seconds that looks into large folders took since then."""
 
     async def list(self, known: Listing | None) -> Listing:
         """Give all files now; `known` itself where nothing changed. Raises: SourceUnavailable."""
         last = self._last
         read = await self._in_thread(lambda: self._list(known, last))
         self._last = read
+        self._looked = 0.0
         return read.listing
 
     async def look(self, project: NormalizedName, known: Listing | None) -> tuple[File, ...] | None:
         """Give one project's files now, or `None` where that costs as much as a listing. Raises: SourceUnavailable."""
         if known is None:
             return None
-        last = self._last
-        folders = last.folders if last is not None and last.listing is known else None
-        return await self._in_thread(lambda: self._look(project, known, folders))
+        last = self._last if self._last is not None and self._last.listing is known else None
+        return await self._in_thread(lambda: self._look(project, known, last))
 
     @asynccontextmanager
     async def open(self, file: File, *, start: int = 0, end: int | None = None) -> AsyncIterator[Body]:
@@ -219,29 +220,30 @@ class Directory:
                 remedy="mount it; should it be empty from now on, put any other file there",
             )
 
-    def _look(
-        self, project: NormalizedName, known: Listing, folders: Mapping[str, Stamp] | None
-    ) -> tuple[File, ...] | None:
+    def _look(self, project: NormalizedName, known: Listing, last: _Pass | None) -> tuple[File, ...] | None:
         """Look at the files of one project. Raises: OSError, SourceUnavailable."""
         tree = Tree(self._root())
-        if folders is None:
-            try:
-                folders = _decoder.decode(known.token)
-            except msgspec.DecodeError:
-                return None
+        try:
+            folders = _decoder.decode(known.token) if last is None else last.folders
+        except msgspec.DecodeError:
+            return None
         listed = known.projects.get(project, ())
         changed = [
             folder for folder in _expected(project, listed, folders) if not folders[folder].holds(tree.stamp(folder))
         ]
-        if any(folders[folder].count > _LARGE_FOLDER for folder in changed):
+        began = time.monotonic()
+        is_large = any(folders[folder].count > _LARGE_FOLDER for folder in changed)
+        if is_large and (last is None or self._looked >= last.took):
             return None
         files = [found for file in listed if (found := tree.find(file.url)) is not None]
         if len(files) < len(listed):
             # A file of the same name in another folder may take the place of one that went.
             return None
         come: list[Found] = []
-        _walk(tree, changed, dict.fromkeys(folders.keys() - set(changed), Stamp(0, 0)), come)
-        whole, _ = tree.settle(files + [found for found in come if _may_be_of(project, found)])
+        _walk(tree, changed, dict.fromkeys(folders.keys() - set(changed), Stamp(0, 0)), come, _begins_like(project))
+        if is_large:
+            self._looked += time.monotonic() - began
+        whole, _ = tree.settle(files + come)
         projects = gather(_describe(whole, {project: listed}), {project: listed})
         return projects.get(project, ())
 
@@ -290,14 +292,20 @@ class Directory:
         return SourceUnavailable(self.name, f"{what} cannot be read: {why}", remedy=remedy)
 
 
-def _walk(tree: Tree, ahead: Iterable[str], folders: dict[str, Stamp], files: MutableSequence[Found]) -> None:
+def _walk(
+    tree: Tree,
+    ahead: Iterable[str],
+    folders: dict[str, Stamp],
+    files: MutableSequence[Found],
+    wanted: Callable[[str], object] | None = None,
+) -> None:
     """Read folders and those in them, but for those that are in `folders` already; add what is found to both."""
     waiting = deque(ahead)
     while waiting:
         folder = waiting.popleft()
         if folder in folders:
             continue
-        contents = tree.read(folder)
+        contents = tree.read(folder, wanted)
         folders[folder] = Stamp(contents.stamp, contents.count)
         files.extend(contents.files)
         waiting.extend(contents.folders)
@@ -333,9 +341,10 @@ def _expected(project: NormalizedName, listed: Iterable[File], folders: Mapping[
     return ["", *sorted(own | {folder for folder in folders if normalize(folder.split("/")[0]) == project} - {""})]
 
 
-def _may_be_of(project: NormalizedName, found: Found) -> bool:
-    """Whether a file's name begins like the project's: cheaper than to parse it."""
-    return _SEPARATORS.sub("-", found.path.rpartition("/")[2]).lower().startswith(f"{project}-")
+def _begins_like(project: NormalizedName) -> Callable[[str], object]:
+    """Give what tells whether a file's name begins like the project's: cheaper than to parse it."""
+    parts = (re.escape(part) for part in project.split("-"))
+    return re.compile("[-_.]+".join([*parts, ""]), re.IGNORECASE).match
 
 
 def _utc(seconds: float) -> str | None:

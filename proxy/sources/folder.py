@@ -83,8 +83,11 @@ class Tree:
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def read(self, folder: str) -> Contents:
-        """Read one folder, not those in it; a folder that went is empty. Raises: OSError."""
+    def read(self, folder: str, wanted: Callable[[str], object] | None = None) -> Contents:
+        """Read one folder, not those in it; a folder that went is empty. Raises: OSError.
+
+        Files whose name is not `wanted` are left out, and cost nothing but their name.
+        """
         where = self._real_folder(folder)
         if where is None:
             return Contents(0, [], [])
@@ -95,7 +98,9 @@ class Tree:
             with os.scandir(where) as entries:
                 for entry in entries:
                     contents.count += 1
-                    if not is_skipped(entry.name):
+                    if is_skipped(entry.name):
+                        continue
+                    if wanted is None or wanted(entry.name) or _may_be_folder(entry):
                         self._sort(entry, f"{folder}/{entry.name}" if folder else entry.name, contents)
         except (FileNotFoundError, NotADirectoryError):
             if not folder:
@@ -179,6 +184,10 @@ def _part(files: Iterable[Found], test: Callable[[Found], bool]) -> tuple[list[F
     for found in files:
         (passed if test(found) else fail).append(found)
     return fail, passed
+
+
+def _may_be_folder(entry: os.DirEntry[str]) -> bool:
+    return Path(entry.path).is_dir() if entry.is_symlink() else entry.is_dir(follow_symlinks=False)
 
 
 def _go_on(path: str, contents: Contents) -> None:
