@@ -119,7 +119,7 @@ async def build(
         places = await stack.enter_async_context(Places(config, session, background))
         kept = Kept(index, artifacts, neighbours)
         mirrors = Mirrors(config, places, kept, background=background, clock=clock)
-        pinning = Pinning(pins, _pinned(config), alarm=metrics.count_pin_alarm, clock=clock)
+        pinning = Pinning(pins, _pinned(config), alarm=metrics.count_pin_alarm, clock=clock, neighbours=neighbours)
         await pinning.open()
         knowledge = Knowledge(Licenses(index, background, clock=clock), pinning)
         rulebook = Rulebook(config, file=file, metrics=metrics)

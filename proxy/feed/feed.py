@@ -21,7 +21,8 @@ from weakref import WeakValueDictionary
 import structlog
 
 from proxy.errors import FileAbsent, Hidden, ProjectAbsent, SourceError, SourceUnavailable
-from proxy.feed.page import Beside, Entry, FeedPage, judge, next_change, refusal, shown_versions
+from proxy.feed.page import Beside, Entry, FeedPage, judge, judge_all
+from proxy.feed.pinning import Begun
 from proxy.mirror.base import Clock, Known, Mirror
 from proxy.rules.merge import Merged, merge
 from proxy.rules.ownership import Candidates, Ownership
@@ -47,14 +48,21 @@ _LARGE = 1_000
 class Knowledge(Protocol):
     """What a feed's rules need to know beside what the sources list."""
 
-    async def of(self, feed: Feed, merged: Merged) -> Beside:
+    def begin(self, project: NormalizedName, sources: Sequence[str]) -> Begun:
+        """Begin to read what does not depend on the project's page, while that is on its way."""
+
+    async def of(self, feed: Feed, merged: Merged, begun: Begun | None = None) -> Beside:
         """Give what is known of a project's files; the same object as long as that is the same."""
 
 
 class _Nothing:
     """For a feed whose rules need nothing more."""
 
-    async def of(self, feed: Feed, merged: Merged) -> Beside:  # noqa: ARG002 - as all
+    def begin(self, project: NormalizedName, sources: Sequence[str]) -> Begun:  # noqa: ARG002 - as all
+        """Begin nothing."""
+        return {}
+
+    async def of(self, feed: Feed, merged: Merged, begun: Begun | None = None) -> Beside:  # noqa: ARG002 - as all
         """Give nothing."""
         return _NOTHING
 
@@ -135,8 +143,9 @@ class Feed:
 
         Raises: ProjectAbsent, SourceError.
         """
-        doubts = self._doubts
+        doubts, generation = self._doubts, self.generation
         candidates = self.ownership.candidates(project)
+        begun = self._knowledge.begin(project, candidates.sources) if project not in self._ready else None
         asked = await self._ask(project, candidates)
         answers = [(source, known) for source, known in asked if known.page is not None]
         if not answers:
@@ -150,7 +159,8 @@ class Feed:
             ready = self._ready.get(project)
             while ready is None or not _still_true(ready, made_of, self.clock()):
                 merged = merge(project, merged_of)
-                made = await self._make(merged, candidates, tuple(source for source, _ in answers))
+                known = begun if generation == self.generation else None
+                made = await self._make(merged, candidates, tuple(source for source, _ in answers), known)
                 made.made_of = made_of
                 # Where the rules were changed meanwhile, it is made once more.
                 if made.generation == self.generation:
@@ -260,25 +270,25 @@ class Feed:
                 break
         return answers
 
-    async def _make(self, merged: Merged, candidates: Candidates, owners: tuple[str, ...]) -> FeedPage:
+    async def _make(
+        self, merged: Merged, candidates: Candidates, owners: tuple[str, ...], begun: Begun | None
+    ) -> FeedPage:
         generation, policy = self.generation, self.policy
-        beside = await self._knowledge.of(self, merged)
+        beside = await self._knowledge.of(self, merged, begun)
         now = self.clock()
         if len(merged.files) > _LARGE and not policy.is_open:
-            entries = await asyncio.to_thread(judge, merged, policy, beside, now=now)
+            judged = await asyncio.to_thread(judge_all, merged, policy, beside, now=now)
         else:
-            entries = judge(merged, policy, beside, now=now)
-        verdicts = [entry.verdict for entry in entries.values()]
-        served = tuple(entry.file for entry in entries.values() if entry.verdict.served)
-        changes_at = next_change(verdicts)
+            judged = judge_all(merged, policy, beside, now=now)
+        changes_at = judged.changes_at
         max_age = min(self.mirrors[source].max_age for source in owners)
         if changes_at is not None:
             max_age = max(0.0, min(max_age, changes_at - now))
         return FeedPage(
             project=merged.name,
             feed=self.name,
-            page=Page(merged.name, served, shown_versions(merged, policy, entries, now=now), merged.status),
-            entries=entries,
+            page=judged.page,
+            entries=judged.entries,
             owners=owners,
             why=candidates.why,
             private=any(self.mirrors[source].private for source in owners),
@@ -287,7 +297,7 @@ class Feed:
             good_until=now,
             known_until=beside.good_until,
             generation=generation,
-            refused=refusal(merged.name, policy, verdicts, now=now),
+            refused=judged.refused,
         )
 
     def _keep(self, made: FeedPage) -> None:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from proxy.feed.feed import Feed
 from proxy.feed.licenses import Licenses
 from proxy.feed.page import Beside
-from proxy.feed.pinning import Pinning
+from proxy.feed.pinning import Begun, Pinning
 from proxy.rules.licenses import License
 from proxy.rules.merge import Merged
 from proxy.rules.pins import Pin
+from proxy.simple.model import NormalizedName
 
 
 class Knowledge:
@@ -21,9 +22,13 @@ class Knowledge:
         self._licenses = licenses
         self._pinning = pinning
 
-    async def of(self, feed: Feed, merged: Merged) -> Beside:
+    def begin(self, project: NormalizedName, sources: Sequence[str]) -> Begun:
+        """Begin to read what does not depend on the page, while that is on its way."""
+        return self._pinning.begin(project, sources)
+
+    async def of(self, feed: Feed, merged: Merged, begun: Begun | None = None) -> Beside:
         """Give what is known of a project's files."""
-        pins: Mapping[tuple[str, str], Pin] = await self._pinning.of(merged)
+        pins: Mapping[tuple[str, str], Pin] = await self._pinning.of(merged, begun)
         licenses: Mapping[str, License] = {}
         until = float("inf")
         if feed.policy.licenses is not None:

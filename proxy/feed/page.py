@@ -15,7 +15,7 @@ from proxy.rules.licenses import License
 from proxy.rules.merge import Merged
 from proxy.rules.pins import Pin, judge_pin
 from proxy.rules.policy import Context, Policy
-from proxy.rules.verdict import Verdict, shown_time
+from proxy.rules.verdict import SERVED, Verdict, shown_time
 from proxy.simple.model import File, NormalizedName, Page
 
 
@@ -79,6 +79,34 @@ class FeedPage:
         told = "; ".join(f"{len(found)} by {rule} ({found[0].reason})" for rule, found in by_rule.items())
         until = f"; the first is shown from {shown_time(self.changes_at)} on" if self.changes_at is not None else ""
         return f"every file is hidden: {told}{until}"
+
+
+class Judged(msgspec.Struct, frozen=True):
+    """What a feed's rules make of a project."""
+
+    entries: Mapping[str, Entry]
+    page: Page
+    """With the served files only."""
+    changes_at: float | None
+    """When the first of its verdicts turns by itself."""
+    refused: Verdict | None
+    """What hides it as a whole."""
+
+
+def judge_all(merged: Merged, policy: Policy, beside: Beside, *, now: float) -> Judged:
+    """Judge a project's files, and what of the project there is to show then."""
+    name = merged.name
+    if policy.is_open and not beside.pins and not merged.statuses:
+        # The common case, where nobody could object to anything.
+        files = tuple([file for file, _ in merged.files])
+        shown = {file.filename: Entry(file, source, SERVED) for file, source in merged.files}
+        return Judged(shown, Page(name, files, merged.versions, merged.status), None, None)
+    entries = judge(merged, policy, beside, now=now)
+    verdicts = [entry.verdict for entry in entries.values()]
+    served = tuple(entry.file for entry in entries.values() if entry.verdict.served)
+    versions = shown_versions(merged, policy, entries, now=now)
+    page = Page(name, served, versions, merged.status)
+    return Judged(entries, page, next_change(verdicts), refusal(name, policy, verdicts, now=now))
 
 
 def judge(merged: Merged, policy: Policy, beside: Beside, *, now: float) -> dict[str, Entry]:

@@ -29,6 +29,8 @@ from proxy.tasks import Background, Flights
 
 log = structlog.get_logger(__name__)
 
+LANDED = 1.0
+"""Seconds for which core metadata that has just been received is at hand without a look at the index."""
 PROVENANCE_LIFE = 600.0
 """Seconds for which a provenance object, which may change, is remembered."""
 
@@ -49,7 +51,9 @@ class Sidecars:
         """Remember them in `index`; read METADATA out of `artifacts` where the file is here."""
         self._index = index
         self._artifacts = artifacts
+        self._background = background
         self._flights: Flights[str, Sidecar] = Flights(background)
+        self._landed: dict[str, Sidecar] = {}
 
     async def metadata(
         self, feed: Feed, project: NormalizedName, entry: Entry, *, whole: Callable[[], Awaitable[Path]]
@@ -69,12 +73,15 @@ class Sidecars:
 
         async def fetch() -> Sidecar:
             # Another flight may have landed between the look above and the start of this one.
-            kept = await self._kept(key, expected)
-            if kept is not None:
-                return Sidecar(*kept, mirror.private)
+            landed = self._landed.get(key)
+            if landed is not None:
+                return landed
             body = await self._obtain(mirror.opener, project, file, expected=expected, whole=whole)
-            await self._index.put(key, body)
-            return Sidecar(body, hashlib.sha256(body).hexdigest(), mirror.private)
+            found = Sidecar(body, hashlib.sha256(body).hexdigest(), mirror.private)
+            self._landed[key] = found
+            # Nobody here waits for the disk: what is lost with the process is asked again.
+            self._background.start(self._keep(key, body), name=f"keep the metadata of {file.filename}")
+            return found
 
         try:
             return await self._flights.join(key, fetch)
@@ -106,6 +113,14 @@ class Sidecars:
 
             return await self._flights.join(key, fetch)
         return Sidecar(kept, hashlib.sha256(kept).hexdigest(), replaceable=True)
+
+    async def _keep(self, key: str, body: bytes) -> None:
+        try:
+            await self._index.put(key, body)
+            # Those who had looked before it was there come to the flight within that time.
+            await asyncio.sleep(LANDED)
+        finally:
+            self._landed.pop(key, None)
 
     async def _kept(self, key: str, expected: str | None) -> tuple[bytes, str] | None:
         """Give what is remembered, and its digest, where that is the expected one."""

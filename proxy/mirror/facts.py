@@ -35,6 +35,23 @@ class Seen:
         self.complete = False
 
 
+_decoder = msgspec.msgpack.Decoder(dict[str, Facts])
+_encoder = msgspec.msgpack.Encoder()
+
+
+def encode(facts: dict[str, Facts]) -> bytes:
+    """Give the record of what the files of a page have told, by file name."""
+    return _encoder.encode(facts)
+
+
+def decode(record: bytes | None) -> dict[str, Facts]:
+    """Read what `encode` wrote; nothing is known where there is no record, or one of another shape."""
+    try:
+        return {} if record is None else _decoder.decode(record)
+    except msgspec.DecodeError:
+        return {}
+
+
 def identity_of(file: File) -> str:
     """Give what changes whenever the bytes of a file do."""
     return file.etag or file.sha256 or next(iter(file.hashes.values()), "") or file.url

@@ -16,12 +16,12 @@ from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-import msgspec
 import structlog
 
 from proxy.errors import FileGone, SourceError, SourceUnavailable
 from proxy.mirror.base import Clock
-from proxy.mirror.facts import Facts, Seen, completed, fact_of, is_of, lacks_metadata
+from proxy.mirror.facts import Facts, Seen, completed, decode, encode, fact_of, is_of, lacks_metadata
+from proxy.mirror.lull import Lull
 from proxy.mirror.precedence import first_of, newest_first, newest_versions
 from proxy.mirror.reading import NoRanges, read_metadata, told_by
 from proxy.rules.wheel import WheelUnreadable
@@ -59,9 +59,6 @@ RANGES_AGAIN = 3600.0
 Record = Callable[[File, str], Awaitable[object]]
 """Has a source keep the digest of one of its files. Raises: FileGone, SourceError."""
 
-_encode = msgspec.msgpack.Encoder().encode
-_decoder = msgspec.msgpack.Decoder(dict[str, Facts])
-
 
 def metadata_key(digest: str) -> str:
     """Give the index's key of the METADATA with this sha256."""
@@ -97,24 +94,31 @@ class Inspector:
         self._clock = clock
         self._prefix = f"facts:{opener.name}:{hashlib.sha256(place.encode()).hexdigest()[:16]}:"
         self._flights: Flights[NormalizedName, None] = Flights(background)
-        self._loads: Flights[NormalizedName, dict[str, Facts]] = Flights(background)
-        self._prepared: dict[NormalizedName, asyncio.Future[dict[str, Facts]]] = {}
+        self._prepared: dict[NormalizedName, dict[str, Facts]] = {}
         self._urgent: Flights[NormalizedName, None] = Flights(background)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._slots_behind = asyncio.Semaphore(BEHIND)
+        self._lull = Lull()
         self._seen: OrderedDict[NormalizedName, Seen] = OrderedDict()
         self._stamps = 0
         self._not_before: dict[NormalizedName, float] = {}
         self._whole = 0
         self._no_ranges_until = 0.0
 
-    def prepare(self, project: NormalizedName) -> None:
-        """Begin to read what is remembered of a project, while its page is on its way."""
+    def begin(self, project: NormalizedName) -> str:
+        """Give the index's key of what is known of a project's files, for who reads it right now for `prepare`."""
+        if len(self._numbers) > 4 * PAGES_IN_MEMORY:
+            self._numbers.clear()
+        self._numbers[project] = self._neighbours.number(self._prefix + project)
+        return self._prefix + project
+
+    def prepare(self, project: NormalizedName, raw: bytes | None) -> None:
+        """Take what the index has of a project's files, before its page is here."""
         if project not in self._seen:
             if len(self._prepared) >= PAGES_IN_MEMORY:
                 # Those of projects that turned out not to be there.
                 self._prepared.pop(next(iter(self._prepared)))
-            self._prepared[project] = self._loads.launch(project, lambda: self._read_index(project))
+            self._prepared[project] = decode(raw)
 
     async def complete(self, page: Page) -> tuple[Page, bool]:
         """Give the page with all that is known of its files, and whether nothing more is to come.
@@ -125,6 +129,7 @@ class Inspector:
         if seen is None or seen.given is not page:
             facts = seen.facts if seen is not None else await self._load(page.name)
             seen = self._remember(page, facts)
+            self._lull.disturb()
             missing = self._missing(seen)
             first = first_of(missing, page)
             if first and self._may_read(page.name):
@@ -194,7 +199,12 @@ class Inspector:
         Where a source publishes metadata itself, what lacks it is left to those who install such an old version.
         """
         page = seen.given
-        lacking = [file for file in page.files if self._may_lack(file)]
+        digests = self._digests
+        lacking = [
+            file
+            for file in page.files
+            if (file.core_metadata is False and file.is_wheel) or (digests and not file.hashes)
+        ]
         if not lacking:
             return lacking
         publishes = any(file.core_metadata for file in page.files)
@@ -206,10 +216,6 @@ class Inspector:
             if self._lacks(file, seen.facts.get(file.filename)):
                 missing.append(file)
         return missing
-
-    def _may_lack(self, file: File) -> bool:
-        """Say whether the source's page leaves something open. Asked of every file of every page that is new."""
-        return (file.core_metadata is False and file.is_wheel) or (self._digests and not file.hashes)
 
     def _lacks(self, file: File, fact: Facts | None) -> bool:
         if fact is not None and not is_of(fact, file):
@@ -234,6 +240,7 @@ class Inspector:
         seen = self._seen.get(project)
         if seen is None:
             return
+        await self._lull.come()
         files = (await asyncio.to_thread(newest_first, self._missing(seen)))[:MOST]
         try:
             await self._inspect(project, files, self._slots_behind)
@@ -370,7 +377,7 @@ class Inspector:
 
     async def _load(self, project: NormalizedName) -> dict[str, Facts]:
         prepared = self._prepared.pop(project, None)
-        return await asyncio.shield(prepared) if prepared is not None else await self._read_index(project)
+        return prepared if prepared is not None else await self._read_index(project)
 
     async def _catch_up(self, project: NormalizedName, facts: dict[str, Facts]) -> None:
         """Take over what other processes have found out since."""
@@ -383,17 +390,10 @@ class Inspector:
         self._changed(project)
 
     async def _read_index(self, project: NormalizedName) -> dict[str, Facts]:
-        if len(self._numbers) > 4 * PAGES_IN_MEMORY:
-            self._numbers.clear()
-        self._numbers[project] = self._neighbours.number(self._prefix + project)
-        raw = await self._index.get(self._prefix + project)
-        if raw is None:
-            return {}
-        try:
-            return _decoder.decode(raw)
-        except msgspec.DecodeError:
-            return {}
+        key = self.begin(project)
+        # Mostly nothing is known, and to be told so costs a thread's turn.
+        return {} if self._neighbours.never_told(key) else decode(await self._index.get(key))
 
     async def _save(self, project: NormalizedName, facts: dict[str, Facts]) -> None:
-        await self._index.put(self._prefix + project, _encode(facts))
+        await self._index.put(self._prefix + project, encode(facts))
         self._numbers[project] = self._neighbours.tell(self._prefix + project)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections import OrderedDict
 from collections.abc import AsyncIterator
@@ -24,6 +25,10 @@ from proxy.tasks import Background, Flights
 
 log = structlog.get_logger(__name__)
 
+KEEP_AFTER = 0.02
+"""Seconds after an answer at which it is written to the disk: by then the client has it."""
+LARGE = 2_000
+"""Files of a page from which on a thread makes its record."""
 FILES_IN_MEMORY = 16_000
 """How many files, over all remembered pages, are kept in memory beside the index (some 900 bytes each)."""
 
@@ -78,7 +83,7 @@ class PagedMirror:
     async def get(self, project: NormalizedName) -> Known:
         """Give what the source says of `project`. Raises: SourceError where nobody knows."""
         number = self._neighbours.number(self._prefix + project)
-        record = await self._recall(project)
+        record = None if self._is_new(project) else await self._recall(project)
         if record is not None:
             match self._judge(record):
                 case Verdict.FRESH:
@@ -93,9 +98,11 @@ class PagedMirror:
                     pass
         if self.offline:
             raise self._off.refusal(f"nothing is remembered of {project}")
-        self._inspector.prepare(project)
         flight = self._flights.join(project, lambda: self._ask(project, record, number))
-        found = await within(LONGEST_WAIT, self.name, flight)
+        try:
+            found = await within(LONGEST_WAIT, self.name, flight)
+        except SourceError as error:
+            return await self._in_need(project, record, error)
         return await self._known(found, self._good_until(found))
 
     async def refresh(self, project: NormalizedName) -> None:
@@ -159,6 +166,23 @@ class PagedMirror:
         known = await self._known(record, self._clock() + SOON)
         return replace(known, rescued_from=error)
 
+    async def _in_need(self, project: NormalizedName, record: Record | None, error: SourceError) -> Known:
+        """Give what the index has after all, although nobody told of it: the board does not outlive a disk's trouble.
+
+        Raises: `error`, where that is nothing.
+        """
+        found = await self._newer(project, record)
+        if found is None or self._judge(found) is Verdict.DEAD:
+            raise error
+        return replace(await self._known(found, self._clock() + SOON), rescued_from=error)
+
+    def _is_new(self, project: NormalizedName) -> bool:
+        """Say whether the index need not be looked at: nothing was ever remembered of a project, by whatever process.
+
+        A look costs a thread's turn, as much as all else that is done before the source is asked.
+        """
+        return project not in self._memory and not self.offline and self._neighbours.never_told(self._prefix + project)
+
     async def _ask(self, project: NormalizedName, record: Record | None, number: int) -> Record:
         """Ask the source, and remember what it says; one process of this machine does so for all.
 
@@ -182,9 +206,14 @@ class PagedMirror:
 
     async def _store(self, key: str, found: Record, held: AsyncExitStack) -> None:
         async with held:
-            lifetime = self.windows.absent if found.page is None else max(self.windows.rescue, self.windows.stale)
-            await self._index.put(key, _encode(found), expire=max(lifetime, 1.0))
-            self._neighbours.tell(key)
+            try:
+                # It takes as much time as the answer itself, and would take it from that.
+                await asyncio.sleep(KEEP_AFTER)
+            finally:
+                raw = await asyncio.to_thread(_encode, found) if _weight(found) > LARGE else _encode(found)
+                lifetime = self.windows.absent if found.page is None else max(self.windows.rescue, self.windows.stale)
+                await self._index.put(key, raw, expire=max(lifetime, 1.0))
+                self._neighbours.tell(key)
 
     async def _ask_source(self, project: NormalizedName, record: Record | None) -> Record:
         validator = record.validator if record is not None and record.page is not None else None
@@ -219,7 +248,7 @@ class PagedMirror:
 
     async def _newer(self, project: NormalizedName, record: Record | None) -> Record | None:
         """Give what the index has, where that is newer than `record`."""
-        raw = await self._index.get(self._prefix + project)
+        raw = await (self._index.get(self._prefix + project) if record is not None else self._first_look(project))
         if raw is None:
             return None
         try:
@@ -230,6 +259,13 @@ class PagedMirror:
             return None
         self._keep(project, stored)
         return stored
+
+    async def _first_look(self, project: NormalizedName) -> bytes | None:
+        """Give the record of a project that this process knows nothing of, and have what its files told beside it."""
+        key, beside = self._prefix + project, self._inspector.begin(project)
+        found = await self._index.get_many((key, beside))
+        self._inspector.prepare(project, found.get(beside))
+        return found.get(key)
 
     def _keep(self, project: NormalizedName, record: Record) -> None:
         """Keep a record in memory, and let go of those used longest ago."""

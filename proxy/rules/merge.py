@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 
 from proxy.simple.model import File, NormalizedName, Page, ProjectStatus
 
@@ -30,6 +31,18 @@ def merge(name: NormalizedName, pages: Sequence[tuple[str, Page]]) -> Merged:
 
     Source: PEP 792 (quarantined: no files may be offered), PEP 700 (`versions` covers all files).
     """
+    if len(pages) == 1:
+        source, page = pages[0]
+        names = {file.filename for file in page.files}
+        if len(names) == len(page.files):
+            known = dict.fromkeys(page.versions)
+            known.update(dict.fromkeys([file.version for file in page.files if file.version]))
+            statuses = {} if page.status is None else {source: page.status}
+            return Merged(name, tuple(zip(page.files, repeat(source))), tuple(known), page.status, statuses)
+    return _merge(name, pages)
+
+
+def _merge(name: NormalizedName, pages: Sequence[tuple[str, Page]]) -> Merged:
     files: dict[str, tuple[File, str]] = {}
     versions: dict[str, None] = {}
     statuses: dict[str, ProjectStatus] = {}

@@ -89,7 +89,8 @@ async def read_by(read: Callable[[int, int], Awaitable[bytes]], size: int, filen
     Raises: WheelUnreadable, and what `read` raises.
     """
     search = find_metadata(size, filename)
-    asked, found = await asyncio.to_thread(_advance, search, None)
+    # The first step only says where to begin.
+    asked, found = _advance(search, None)
     while asked is not None:
         asked, found = await asyncio.to_thread(_advance, search, await read(*asked))
     return found

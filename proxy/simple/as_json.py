@@ -17,20 +17,17 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-from proxy.simple.filename import are_safe, is_safe, normalize, version_of
+from proxy.simple.columns import Said, files_of, metadata_of, yank_of
+from proxy.simple.filename import are_plain, is_safe, normalize, quote, version_of
 from proxy.simple.links import Links
 from proxy.simple.model import File, NormalizedName, Page, ProjectStatus
 from proxy.simple.tolerance import (
     PageUnreadable,
     Resolver,
-    are_sha256,
-    are_utc,
     best_hash,
     build_page,
     clean_hashes,
-    clean_reason,
     clean_requires_python,
-    clean_sha256,
     clean_size,
     clean_status,
     clean_upload_time,
@@ -49,24 +46,8 @@ _WITHOUT_SIZES = "1.0"
 _NAMES_AT_A_TIME = 2000
 
 
-class _Said(msgspec.Struct, rename="kebab", gc=False):
-    """One file as an upstream lists it, as loosely typed as costs nothing."""
-
-    filename: str | None = None
-    url: str | None = None
-    hashes: dict[str, str] | None = None
-    size: int | float | str | None = None
-    upload_time: str | None = None
-    requires_python: str | None = None
-    yanked: bool | str | None = None
-    provenance: str | None = None
-    core_metadata: bool | str | dict[str, str] | None = None
-    dist_info_metadata: bool | str | dict[str, str] | None = None
-    misnamed_metadata: bool | str | dict[str, str] | None = msgspec.field(name="data-dist-info-metadata", default=None)
-
-
 class _SaidPage(msgspec.Struct, rename="kebab"):
-    files: list[_Said] | None = None
+    files: list[Said] | None = None
     name: Any = None
     versions: Any = None
     meta: Any = None
@@ -136,34 +117,37 @@ def parse_page(body: bytes, *, base_url: str, project: NormalizedName) -> Page:
 
 def render_page(page: Page, links: Links, *, reason: str | None = None) -> bytes:
     """Give a page as JSON; `reason` says to people why it is not what they may expect (files hidden, a stale page)."""
-    files_at, sidecars_at = links.files, links.sidecars
-    files: list[_Written] = []
+    files = page.files
+    names = [file.filename for file in files]
+    quoted = names if are_plain(names) else [quote(name) for name in names]
+    sizes = [file.size for file in files]
     known = dict.fromkeys(page.versions)
-    is_sized = True
-    for file in page.files:
-        quoted = links.file(file.filename)[len(files_at) :]
-        is_sized = is_sized and file.size is not None
-        if file.version:
-            known[file.version] = None
-        metadata = file.core_metadata
-        files.append(
-            _Written(
-                file.filename,
-                files_at + quoted,
-                best_hash(file.hashes),
-                file.requires_python,
-                file.size,
-                file.upload_time,
-                {"sha256": metadata} if isinstance(metadata, str) else metadata,
-                file.yanked,
-                f"{sidecars_at}{quoted}.provenance" if file.provenance else None,
-            )
+    known.update(dict.fromkeys(file.version for file in files))
+    known.pop("", None)
+    files_at, sidecars_at = links.files, links.sidecars
+    # By column: this is done for 20,000 files of a large page while somebody waits.
+    written = list(
+        map(
+            _Written,
+            names,
+            [files_at + name for name in quoted],
+            [file.hashes if len(file.hashes) <= 1 else best_hash(file.hashes) for file in files],
+            [file.requires_python for file in files],
+            sizes,
+            [file.upload_time for file in files],
+            [{"sha256": told} if type(told := file.core_metadata) is str else told for file in files],
+            [file.yanked for file in files],
+            [
+                f"{sidecars_at}{name}.provenance" if file.provenance else None
+                for file, name in zip(files, quoted, strict=True)
+            ],
         )
+    )
     return _encoder.encode(
         _WrittenPage(
-            meta={"api-version": API_VERSION if is_sized else _WITHOUT_SIZES},
+            meta={"api-version": _WITHOUT_SIZES if None in sizes else API_VERSION},
             name=page.name,
-            files=files,
+            files=written,
             versions=list(known),
             project_status=_render_status(page.status),
             reason=reason or UNSET,
@@ -213,34 +197,12 @@ class _Reader:
     def __init__(self, base_url: str, project: NormalizedName) -> None:
         self._resolver = Resolver(base_url)
         self._project = project
-        self._has_plain_times = False
 
-    def read(self, said: list[_Said]) -> list[File]:
-        files = self._read_plain(said)
+    def read(self, said: list[Said]) -> list[File]:
+        files = files_of(said, self._resolver, self._project)
         return files if files is not None else [file for entry in said if (file := self._read_one(entry)) is not None]
 
-    def _read_plain(self, said: list[_Said]) -> list[File] | None:
-        """Read a page without one odd name, link or digest in half the time; `None` where there is one."""
-        names = [entry.filename for entry in said if entry.filename]
-        links = [entry.url for entry in said if entry.url]
-        tables = [entry.hashes for entry in said if entry.hashes and len(entry.hashes) == 1]
-        if not len(said) == len(names) == len(links) == len(tables):
-            return None
-        digests = [table.get("sha256", "") for table in tables]
-        digests += [told.get("sha256", "") for entry in said if isinstance(told := entry.core_metadata, dict)]
-        urls = self._resolver.resolve_alike(links) if are_safe(names) and are_sha256(digests) else None
-        if urls is None:
-            return None
-        times = [entry.upload_time for entry in said if entry.upload_time]
-        self._has_plain_times = len(times) == len(said) and are_utc(times)
-        return [
-            self._file(
-                entry, name, link, table, told["sha256"] if isinstance(told := entry.core_metadata, dict) else None
-            )
-            for entry, name, link, table in zip(said, names, urls, tables, strict=True)
-        ]
-
-    def _read_one(self, said: _Said) -> File | None:
+    def _read_one(self, said: Said) -> File | None:
         resolved = self._resolver.resolve(said.url) if said.url else None
         if resolved is None:
             return None
@@ -248,39 +210,18 @@ class _Reader:
         filename = said.filename or urllib.parse.unquote(urllib.parse.urlsplit(url).path.rpartition("/")[2])
         if not is_safe(filename):
             return None
-        return self._file(
-            said, filename, url, (clean_hashes(said.hashes) if said.hashes else {}) or hashes_in(fragment)
-        )
-
-    def _file(self, said: _Said, filename: str, url: str, hashes: dict[str, str], metadata: str | None = None) -> File:
-        size, yanked = said.size, said.yanked
-        # By position: this is done 20,000 times for a large page.
         return File(
             filename,
             url,
             version_of(filename, self._project),
-            hashes,
-            size if type(size) is int and 0 < size < 1 << 60 else clean_size(size),
-            (said.upload_time if self._has_plain_times else clean_upload_time(said.upload_time))
-            if said.upload_time
-            else None,
+            (clean_hashes(said.hashes) if said.hashes else {}) or hashes_in(fragment),
+            clean_size(said.size),
+            clean_upload_time(said.upload_time) if said.upload_time else None,
             clean_requires_python(said.requires_python) if said.requires_python else None,
-            (metadata or _metadata(said)) if filename.endswith(".whl") else False,
-            (clean_reason(yanked) or True) if isinstance(yanked, str) and yanked else bool(yanked),
+            metadata_of(said) if filename.endswith(".whl") else False,
+            yank_of(said.yanked),
             self._resolver.resolve_provenance(said.provenance) if said.provenance else None,
         )
-
-
-def _metadata(said: _Said) -> bool | str:
-    """Give what is said of core metadata: by the present name, or else the older ones. Source: PEP 714."""
-    value = said.core_metadata
-    if value is None:
-        value = said.dist_info_metadata if said.dist_info_metadata is not None else said.misnamed_metadata
-    if isinstance(value, dict):
-        return clean_hashes(value).get("sha256") or bool(value)
-    if isinstance(value, str):
-        return clean_sha256(value.removeprefix("sha256=")) or value.strip().lower() not in {"", "false"}
-    return bool(value)
 
 
 def _status(said: object, meta: Mapping[str, Any]) -> ProjectStatus | None:
@@ -320,11 +261,11 @@ def _coerce_page(loaded: dict[str, Any]) -> _SaidPage:
     )
 
 
-def _coerce(entry: dict[str, Any]) -> _Said:
+def _coerce(entry: dict[str, Any]) -> Said:
     """Keep of an entry's values those of a usable type; the others count as not said."""
     words = {key: value for key, value in entry.items() if isinstance(value, str)}
     yanked = entry.get("yanked")
-    return _Said(
+    return Said(
         filename=words.get("filename"),
         url=words.get("url"),
         hashes=_words_of(entry.get("hashes")),

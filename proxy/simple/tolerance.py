@@ -21,6 +21,7 @@ from proxy.simple.filename import normalize_version
 from proxy.simple.model import File, NormalizedName, Page, ProjectStatus
 
 __all__ = [
+    "LARGEST",
     "PageUnreadable",
     "Resolver",
     "are_sha256",
@@ -61,7 +62,8 @@ _TIME = re.compile(
 )
 _STATUS = re.compile(r"[a-z][a-z-]{0,31}")
 _MAJOR = re.compile(r"\s*([0-9]{1,9})(?:\.|\s*\Z)")
-_LARGEST = (1 << 63) - 1
+LARGEST = (1 << 63) - 1
+"""Bytes of the largest file that can be: what readers of other languages can hold."""
 _NUMBER = re.compile(r"[0-9]{1,19}", re.ASCII)
 _LONGEST_REASON = 1000
 
@@ -78,6 +80,7 @@ _SEGMENT = r"[A-Za-z0-9%+~!@=,_-][A-Za-z0-9%+~!@=,._-]*"
 _RELATIVE = re.compile(rf"((?:\.\./)*|/)((?:{_SEGMENT}/)*{_SEGMENT})(?:#([!-~]*))?")
 
 _UPWARDS = re.compile(r"^((?:\.\./)+|/|)")
+_LINK_LETTERS = bytes(letter for letter in range(128) if chr(letter).isprintable() and chr(letter) not in "# \\")
 
 
 class Resolver:
@@ -112,15 +115,12 @@ class Resolver:
     def resolve_alike(self, links: list[str]) -> list[str] | None:
         """Give the absolute URLs of links that are all of one plain form, asked at once; `None` where they are not."""
         joined = "|".join(links)
-        if (
-            not links
-            or not (joined.isascii() and joined.isprintable())
-            or any(odd in joined for odd in ("#", " ", "\\"))
-        ):
+        is_plain = joined.isascii() and not joined.encode().translate(None, _LINK_LETTERS)
+        if not links or not is_plain or joined.count("|") >= len(links):
             return None
         plain = _ABSOLUTE.fullmatch(links[0])
         start = plain.group(1) if plain is not None else _UPWARDS.split(links[0])[1]
-        if not start or not all(link.startswith(start) for link in links):
+        if not start or joined.count(f"|{start}") != len(links) - 1:
             return None
         if plain is not None:
             return links if self._accepts(start) else None
@@ -208,7 +208,7 @@ def clean_size(said: object) -> int | None:
         said = int(said)
     if isinstance(said, float) and said.is_integer():
         said = int(said)
-    return said if isinstance(said, int) and not isinstance(said, bool) and 0 < said <= _LARGEST else None
+    return said if isinstance(said, int) and not isinstance(said, bool) and 0 < said <= LARGEST else None
 
 
 def are_utc(times: list[str]) -> bool:
@@ -288,13 +288,18 @@ def build_page(
     status: ProjectStatus | None = None,
 ) -> Page:
     """Give a page that names each file once (of two entries the first) and the versions of all files."""
-    listed: dict[str, File] = {}
-    for file in files:
-        listed.setdefault(file.filename, file)
-    known = dict.fromkeys(normalize_version(version) for version in versions if isinstance(version, str))
-    known.update(dict.fromkeys(file.version for file in listed.values()))
+    listed = list(files)
+    if len({file.filename for file in listed}) < len(listed):
+        by_name: dict[str, File] = {}
+        for file in listed:
+            by_name.setdefault(file.filename, file)
+        listed = list(by_name.values())
+    own = dict.fromkeys([file.version for file in listed])
+    said = [version for version in versions if isinstance(version, str)]
+    known = dict.fromkeys([version if version in own else normalize_version(version) for version in said])
+    known.update(own)
     known.pop("", None)
-    return Page(name=project, files=tuple(listed.values()), versions=tuple(known), status=status)
+    return Page(name=project, files=tuple(listed), versions=tuple(known), status=status)
 
 
 def sniff(body: bytes, content_type: str | None) -> Literal["json", "html"] | None:
@@ -329,6 +334,7 @@ def _respell(link: str) -> str:
     return urllib.parse.quote(link, safe="%/:?#[]@!$&'()*+,;=~", errors="replace")
 
 
+@lru_cache(maxsize=1024)
 def _is_accepted(origin: str) -> bool:
     try:
         parts = urllib.parse.urlsplit(origin)

@@ -25,6 +25,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 import aiohttp
+from isal import isal_zlib
 from yarl import URL
 
 from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnavailable
@@ -85,6 +86,8 @@ class Session:
 
     async def __aenter__(self) -> Self:
         """Open the pool of connections."""
+        # Pages come with gzip: ISA-L reads them in half the time that zlib takes.
+        aiohttp.set_zlib_backend(isal_zlib)
         self._client = aiohttp.ClientSession(
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=60),
             cookie_jar=aiohttp.DummyCookieJar(),

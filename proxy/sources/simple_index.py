@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
+from functools import lru_cache
 from typing import TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
@@ -41,7 +42,7 @@ SIDECAR_LIMIT = 16 << 20
 
 _IN_A_THREAD = 200_000
 """Bytes from which on parsing takes more than some milliseconds."""
-_READER = 1
+_READER = 2
 """Counted up whenever a page is read differently: a body that is the same then still gives another page."""
 _ABSENT = frozenset({404, 410})
 _NOT_MODIFIED, _UNAUTHORIZED = 304, 401
@@ -173,17 +174,23 @@ class SimpleIndex:
         body = await self.upstream.read(response, limit=PAGE_LIMIT)
         base_url = _base_url(response)
         etag, modified = response.headers.get("ETag"), response.headers.get("Last-Modified")
-        now = _Validator(_READER, await _digest(body, base_url), etag, modified)
-        if known is not None and known.reader == now.reader and known.body == now.body:
-            return Unchanged()
-        page = await self._parse(
-            response,
-            body,
-            as_json=lambda: as_json.parse_page(body, base_url=base_url, project=project),
-            as_html=lambda: as_html.parse_page(body, base_url=base_url, project=project, encoding=response.charset),
+
+        def read(*, is_json: bool) -> tuple[_Validator, Page | None]:
+            now = _Validator(_READER, _digest(body, base_url), etag, modified)
+            if known is not None and known.reader == now.reader and known.body == now.body:
+                return now, None
+            if is_json:
+                page = as_json.parse_page(body, base_url=base_url, project=project)
+            else:
+                page = as_html.parse_page(body, base_url=base_url, project=project, encoding=response.charset)
+            return now, self._admit(page, base_url)
+
+        now, page = await self._parse(
+            response, body, as_json=lambda: read(is_json=True), as_html=lambda: read(is_json=False)
         )
-        validator = json.dumps(msgspec.to_builtins(now))
-        return Answer(self._admit(page, base_url), validator, _max_age(response))
+        if page is None:
+            return Unchanged()
+        return Answer(page, json.dumps(msgspec.to_builtins(now)), _max_age(response))
 
     async def _parse(
         self, response: aiohttp.ClientResponse, body: bytes, *, as_json: Callable[[], T], as_html: Callable[[], T]
@@ -206,24 +213,25 @@ class SimpleIndex:
 
     def _admit(self, page: Page, base_url: str) -> Page:
         """Leave out what would not be asked for: plain http where the source does not allow it."""
-        here = as_target(base_url)
-        seen: dict[str, bool] = {}
-        # Most links of a page lead to one place.
-        usual = page.files[0].url[: page.files[0].url.find("/", 8) + 1] if page.files else ""
+        here, allow_http = base_url[: base_url.find("/", 8) + 1] or base_url, self.upstream.allow_http
 
         def may_ask(url: str) -> bool:
-            if usual in seen and url.startswith(usual):
-                return seen[usual]
-            origin = url[: url.find("/", 8) + 1]
-            if origin not in seen:
-                seen[origin] = (
-                    why_refused(as_target(origin or url), allow_http=self.upstream.allow_http, coming_from=here) is None
-                )
-            return seen[origin]
+            return _may_follow(url[: url.find("/", 8) + 1] or url, here, allow_http=allow_http)
 
-        if all(may_ask(file.url) and (file.provenance is None or may_ask(file.provenance)) for file in page.files):
+        # Nearly always all links of a page lead to one place: what the first and the last in alphabetical order
+        # begin with, all between them do.
+        links = [file.url for file in page.files]
+        links += [file.provenance for file in page.files if file.provenance is not None]
+        usual = links[0][: links[0].find("/", 8) + 1] if links else ""
+        alike = min(links, default="").startswith(usual) and max(links, default="").startswith(usual)
+        if all(map(may_ask, {usual} if usual and alike else links)):
             return page
         return msgspec.structs.replace(page, files=tuple(_without_refused(page.files, may_ask)))
+
+
+@lru_cache(maxsize=1024)
+def _may_follow(origin: str, page: str, *, allow_http: bool) -> bool:
+    return why_refused(as_target(origin), allow_http=allow_http, coming_from=as_target(page)) is None
 
 
 def _without_refused(files: Iterable[File], may_ask: Callable[[str], bool]) -> Iterable[File]:
@@ -273,14 +281,9 @@ def _unpack(validator: str | None) -> _Validator | None:
         return None
 
 
-async def _digest(body: bytes, base_url: str) -> str:
+def _digest(body: bytes, base_url: str) -> str:
     # The links of a page depend on where it lies.
-    def compute() -> str:
-        digest = hashlib.blake2b(base_url.encode(), digest_size=16)
-        digest.update(body)
-        return digest.hexdigest()
-
-    return await asyncio.to_thread(compute) if len(body) > _IN_A_THREAD else compute()
+    return hashlib.sha256(base_url.encode() + b"\n" + body).hexdigest()[:32]
 
 
 def _max_age(response: aiohttp.ClientResponse) -> float | None:

@@ -27,6 +27,9 @@ log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
+_Row = tuple[str, bytes, float | None]
+"""A key, its record, and for how many seconds it is kept."""
+
 _BUSY = 5.0
 """Seconds to wait for another process that writes."""
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -82,6 +85,8 @@ class Index:
         self._size = size
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="index-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="index-write")
+        self._turn = asyncio.Lock()
+        self._batch: list[_Row] = []
         self._cache: Any = None
         self._inode = 0
 
@@ -108,8 +113,17 @@ class Index:
         return await self._run(self._reader, self._read_many, list(keys))
 
     async def put(self, key: str, value: bytes, *, expire: float | None = None) -> None:
-        """Keep `value` as the record of `key`, for at most `expire` seconds."""
-        await self._run(self._writer, self._write, key, value, expire)
+        """Keep `value` as the record of `key`, for at most `expire` seconds.
+
+        What comes while others are being written is written at once after them.
+        """
+        batch = self._batch
+        batch.append((key, value, expire))
+        async with self._turn:
+            if batch is self._batch:
+                self._batch = []
+                # Whoever leaves takes nobody else's record along.
+                await asyncio.shield(self._run(self._writer, self._write, batch))
 
     async def delete(self, key: str) -> None:
         """Forget the record of `key`."""
@@ -130,8 +144,17 @@ class Index:
         found = ((key, self._read(key)) for key in keys)
         return {key: value for key, value in found if value is not None}
 
-    def _write(self, key: str, value: bytes, expire: float | None) -> None:
-        self._attempt(lambda cache: cache.set(key, value, expire=expire))
+    def _write(self, batch: list[_Row]) -> None:
+        def write(cache: Any) -> None:  # noqa: ANN401 - diskcache has no types
+            if len(batch) == 1:
+                key, value, expire = batch[0]
+                cache.set(key, value, expire=expire)
+                return
+            with cache.transact():
+                for key, value, expire in batch:
+                    cache.set(key, value, expire=expire)
+
+        self._attempt(write)
 
     def _remove(self, key: str) -> None:
         self._attempt(lambda cache: cache.delete(key))

@@ -85,6 +85,10 @@ class Neighbours:
             return int.from_bytes(os.pread(self._board, _WIDTH, _offset(place)), "little")
         return 0
 
+    def never_told(self, key: str) -> bool:
+        """Say whether nobody ever told of `key`, in as far as this can be known without a look at what is kept."""
+        return self._board >= 0 and self.number(key) == 0
+
     def tell(self, key: str) -> int:
         """Tell that something new is kept under `key`, and give the number that stands for it."""
         place, number = _place(key), time.time_ns()

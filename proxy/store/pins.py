@@ -79,14 +79,21 @@ class Pins:
         """What was wrong the last time; empty where nothing was."""
         return self._reason
 
-    async def of(self, source: str, project: str) -> list[Pin]:
-        """Give what was served of a project from a source. Raises: LedgerUnreadable."""
+    def of(self, source: str, project: str) -> asyncio.Future[list[Pin]]:
+        """Give what was served of a project from a source; it is read from now on, whoever waits for it.
+
+        Raises: LedgerUnreadable.
+        """
         where = "source = ? AND project = ?"
-        return await self._run(self._select, where, (source, project))
+        return self._begin(self._select, where, (source, project))
 
     async def all(self, project: str | None = None) -> list[Pin]:
         """Give all pins, or those of a project. Raises: LedgerUnreadable."""
         return await self._run(self._select, "1" if project is None else "project = ?", (project,) if project else ())
+
+    async def projects(self) -> set[tuple[str, str]] | None:
+        """Give the projects that have pins, each with its source; `None` where that cannot be read."""
+        return await self._run(self._projects)
 
     async def put(self, pin: Pin) -> Pin:
         """Keep a pin unless there is one, and give the one that counts. Raises: LedgerUnreadable."""
@@ -116,7 +123,10 @@ class Pins:
         return await self._run(self._version)
 
     async def _run(self, work: Callable[..., T], *args: object) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        return await self._begin(work, *args)
+
+    def _begin(self, work: Callable[..., T], *args: object) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
 
     def _open(self) -> None:
         self._tried_at = time.monotonic()
@@ -152,6 +162,14 @@ class Pins:
             self._tried_at = time.monotonic()
             self._close()
             raise LedgerUnreadable(str(self.file), str(error)) from error
+
+    def _projects(self) -> set[tuple[str, str]] | None:
+        if self._database is None or self._is_frozen:
+            return None
+        try:
+            return set(self._database.execute("SELECT DISTINCT source, project FROM pins"))
+        except sqlite3.Error:
+            return None
 
     def _put(self, pin: Pin) -> Pin:
         try:

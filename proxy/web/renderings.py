@@ -26,7 +26,7 @@ BYTES_IN_MEMORY = 16 << 20
 """How many bytes of finished pages are kept; the shelf in front has the same objects."""
 BESIDE = 1 << 10
 """About how many bytes a rendering takes beside its body."""
-LARGE = 300
+LARGE = 800
 """Files on a page, or kB of it, above which rendering and compressing it goes to a thread."""
 _TAGS = {MediaType.JSON: "j", MediaType.HTML: "h", MediaType.TEXT_HTML: "t"}
 Key = tuple[str, NormalizedName, MediaType, Coding]
@@ -102,21 +102,23 @@ class Renderings:
 
     async def _render(self, key: Key, page: FeedPage) -> Rendering:
         feed, project, media_type, coding = key
+        bare: Key = (feed, project, media_type, Coding.IDENTITY)
+        plain = self._kept.get(bare)
+        if plain is not None and plain.page() is not page:
+            plain = None
+        links = Links(project, self._public_url, None if feed == DEFAULT else feed)
+
+        def make() -> tuple[bytes, str, bytes]:
+            body = _render(page, media_type, links) if plain is None else plain.body
+            digest = hashlib.sha256(body).hexdigest() if plain is None else plain.digest
+            return body, digest, compress(body, coding)
+
         large = len(page.page.files) > LARGE
-        if coding is not Coding.IDENTITY:
-            bare: Key = (feed, project, media_type, Coding.IDENTITY)
-            # That of a small page is made again for another coding: it is the largest part of what is kept otherwise.
-            plain = await (self._of(bare, page) if large else self._render(bare, page))
-            body = await asyncio.to_thread(compress, plain.body, coding) if large else compress(plain.body, coding)
-            digest = plain.digest
-        else:
-            links = Links(project, self._public_url, None if feed == DEFAULT else feed)
-            body = (
-                await asyncio.to_thread(_render, page, media_type, links) if large else _render(page, media_type, links)
-            )
-            digest = hashlib.sha256(body).hexdigest()
-        etag = f'"{digest[:32]}-{_TAGS[media_type]}-{coding.value}"'
-        return Rendering(body, etag, content_type(media_type), coding, digest, ref(page))
+        body, digest, coded = await asyncio.to_thread(make) if large else make()
+        # That of a small page is made again for another coding: it is the largest part of what is kept otherwise.
+        if large and plain is None and coding is not Coding.IDENTITY:
+            self._keep(bare, _rendering(body, digest, media_type, Coding.IDENTITY, page))
+        return _rendering(coded, digest, media_type, coding, page)
 
     def _keep(self, key: Key, rendering: Rendering) -> None:
         old = self._kept.pop(key, None)
@@ -129,6 +131,11 @@ class Renderings:
 
 def _weight(rendering: Rendering) -> int:
     return BESIDE + len(rendering.body)
+
+
+def _rendering(body: bytes, digest: str, media_type: MediaType, coding: Coding, page: FeedPage) -> Rendering:
+    etag = f'"{digest[:32]}-{_TAGS[media_type]}-{coding.value}"'
+    return Rendering(body, etag, content_type(media_type), coding, digest, ref(page))
 
 
 def _render(page: FeedPage, media_type: MediaType, links: Links) -> bytes:

@@ -14,7 +14,10 @@ import pytest
 
 from proxy.errors import Hidden
 from proxy.feed.pinning import Pinning
+from proxy.rules.merge import merge
 from proxy.simple.filename import normalize
+from proxy.simple.model import File, NormalizedName, Page
+from proxy.store.neighbours import Neighbours
 from proxy.store.pins import Pins
 from tests.fakes.index import FakeIndex
 from tests.fakes.server import LocalServer, folder, settings, simple
@@ -22,6 +25,7 @@ from tests.fakes.wheels import build_wheel
 from tests.feed.command import wheelgate
 
 FILE = "foo-1.0-py3-none-any.whl"
+PAGE = Page(NormalizedName("foo"), (File(FILE, "there", "1.0", {"sha256": "a" * 64}),), ("1.0",))
 ROUTES = (f"/files/foo/{FILE}", f"/files/foo/{FILE}.metadata")
 
 
@@ -83,6 +87,29 @@ async def test_a_pin_outlives_the_server(stack: AsyncExitStack, cache_directory:
     again = await start(stack, cache_directory, {"public": simple(upstream.url)})
 
     assert (await again.get(f"/files/foo/{FILE}")).status == 403
+
+
+async def test_a_pin_of_another_process_counts_at_once(tmp_path: Path) -> None:
+    """Nobody looks at the ledger for projects of which nobody told."""
+    foo, merged = NormalizedName("foo"), merge(NormalizedName("foo"), [("public", PAGE)])
+    async with (
+        Pins(tmp_path / "pins.db") as ledger,
+        Pins(tmp_path / "pins.db") as same,
+        Neighbours(tmp_path) as here,
+        Neighbours(tmp_path) as there,
+    ):
+        public = frozenset({"public"})
+        mine = Pinning(ledger, public, alarm=lambda _: None, clock=lambda: 1.0, neighbours=here)
+        theirs = Pinning(same, public, alarm=lambda _: None, clock=lambda: 1.0, neighbours=there)
+        await mine.open()
+        await theirs.open()
+        assert mine.begin(foo, ["public"]) == {}
+        assert await mine.of(merged) == {}
+
+        await theirs.serve("public", foo, FILE, "a" * 64)
+
+        assert [pin.sha256 for pin in (await mine.of(merged)).values()] == ["a" * 64]
+        assert [pin.sha256 for pin in (await mine.of(merged, mine.begin(foo, ["public"]))).values()] == ["a" * 64]
 
 
 async def test_each_source_has_pins_of_its_own(

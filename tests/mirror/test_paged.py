@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import pytest
 from packaging.utils import canonicalize_name
@@ -18,6 +19,7 @@ from proxy.rules.freshness import Windows
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import Answer, Body, Unchanged
 from proxy.store.index import Index
+from proxy.store.neighbours import Neighbours
 from proxy.tasks import Background
 from tests.fakes.clock import FakeClock
 
@@ -31,6 +33,7 @@ class FakePaged:
         """Begin as one that has nothing."""
         self.name = "public"
         self.answers: dict[NormalizedName, Answer | Unchanged | None] = {}
+        self.is_down = False
         self.asked: list[str] = []
         self.gate = asyncio.Event()
         self.gate.set()
@@ -38,6 +41,8 @@ class FakePaged:
     async def ask(self, project: NormalizedName, validator: str | None = None) -> Answer | Unchanged | None:
         self.asked.append(f"{project} {validator}")
         await self.gate.wait()
+        if self.is_down:
+            raise SourceUnavailable(self.name, "down")
         return self.answers.get(project)
 
     async def ask_names(self) -> AsyncIterator[str]:
@@ -78,7 +83,13 @@ def mirror(source: FakePaged, index: Index, background: Background, clock: FakeC
 
 
 def make(
-    source: FakePaged, index: Index, background: Background, clock: FakeClock, *, place: str = "there"
+    source: FakePaged,
+    index: Index,
+    background: Background,
+    clock: FakeClock,
+    *,
+    place: str = "there",
+    neighbours: Neighbours | None = None,
 ) -> PagedMirror:
     inspector = Inspector(
         source,
@@ -91,7 +102,15 @@ def make(
         clock=clock,
     )
     setting = Setting(Windows(10, 60, 3600, 5), 600, offline=False, place=place)
-    return PagedMirror(source, setting, index=index, inspector=inspector, background=background, clock=clock)
+    return PagedMirror(
+        source,
+        setting,
+        index=index,
+        inspector=inspector,
+        background=background,
+        clock=clock,
+        neighbours=neighbours,
+    )
 
 
 async def settled(background: Background) -> None:
@@ -193,3 +212,40 @@ async def test_a_slow_source_is_waited_for_so_long_and_no_longer() -> None:
 
 async def test_names_are_those_of_the_source(mirror: PagedMirror) -> None:
     assert [name async for name in mirror.names()] == ["bar"]
+
+
+async def test_what_nobody_told_of_is_asked_without_a_look_at_what_is_kept(
+    source: FakePaged, index: Index, background: Background, clock: FakeClock, tmp_path: Path
+) -> None:
+    async with Neighbours(tmp_path / "one") as board:
+        await make(source, index, background, clock, neighbours=board).get(BAR)
+        await settled(background)
+
+        remembered = make(source, index, background, clock, neighbours=board)
+        assert versions(await remembered.get(BAR)) == ["1.0"]
+        assert source.asked == ["bar None"]
+
+    async with Neighbours(tmp_path / "another") as board:
+        assert versions(await make(source, index, background, clock, neighbours=board).get(BAR)) == ["1.0"]
+        assert source.asked == ["bar None"] * 2
+        await settled(background)
+
+
+async def test_a_lost_board_costs_a_question_but_no_page(
+    source: FakePaged, index: Index, background: Background, clock: FakeClock, tmp_path: Path
+) -> None:
+    """What is on the disk still comes to the rescue."""
+    await make(source, index, background, clock).get(BAR)
+    await settled(background)
+    source.is_down = True
+
+    async with Neighbours(tmp_path / "lost") as board:
+        mirror = make(source, index, background, clock, neighbours=board)
+
+        known = await mirror.get(BAR)
+        clock.pass_by(3700)
+        with pytest.raises(SourceUnavailable):
+            await make(source, index, background, clock, neighbours=board).get(BAR)
+
+    assert versions(known) == ["1.0"]
+    assert isinstance(known.rescued_from, SourceUnavailable)

@@ -9,7 +9,19 @@ from hypothesis import strategies as st
 from packaging.utils import NormalizedName, canonicalize_name, parse_sdist_filename, parse_wheel_filename
 from packaging.version import Version
 
-from proxy.simple.filename import is_normalized, is_safe, normalize, normalize_version, parse, quote, version_of
+from proxy.simple.filename import (
+    are_normal,
+    are_plain,
+    are_safe,
+    is_normalized,
+    is_safe,
+    normalize,
+    normalize_version,
+    parse,
+    quote,
+    version_of,
+    versions_of,
+)
 
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """A busy machine is no failure."""
@@ -74,3 +86,40 @@ def test_a_quoted_name_is_one_segment_that_reads_back(filename: str) -> None:
     url = urllib.parse.urljoin("https://index.example/simple/foo/", f"../../files/foo/{quote(filename)}")
 
     assert urllib.parse.unquote(urllib.parse.urlsplit(url).path) == f"/files/foo/{filename}"
+
+
+ODD_VERSIONS = st.text(alphabet="0123.|abrc!+", max_size=6)
+
+
+@PATIENT
+@given(st.lists(VERSIONS | ODD_VERSIONS | st.just("1" * 256), max_size=4))
+def test_of_many_versions_what_is_said_at_once_is_so_of_each(versions: list[str]) -> None:
+    each = all(bool(version) and normalize_version(version) == version for version in versions)
+
+    # Local versions are told apart one by one.
+    assert are_normal(versions) == each or (each and "+" in "".join(versions))
+
+
+@PATIENT
+@given(st.lists(SPELLINGS | NAMES, max_size=4))
+def test_of_many_names_what_is_said_at_once_is_so_of_each(names: list[str]) -> None:
+    assert are_plain(names) == all(quote(name) == name for name in names)
+    assert not are_safe(names) or all(is_safe(name) for name in names)
+
+
+@PATIENT
+@given(
+    st.lists(
+        st.builds(
+            "{}-{}{}".format,
+            st.sampled_from(["a", "A", "a-b", "b"]),
+            VERSIONS | ODD_VERSIONS,
+            st.sampled_from(["-py3-none-any.whl", ".whl", ".tar.gz", "-1.tar.gz", "-1-py3-none-any.whl"]),
+        ),
+        max_size=5,
+    )
+)
+def test_the_versions_of_many_files_are_those_of_each(filenames: list[str]) -> None:
+    project = NormalizedName("a")
+
+    assert versions_of(filenames, project) == [version_of(filename, project) for filename in filenames]

@@ -43,3 +43,12 @@ def test_nothing_merged_is_nothing() -> None:
     merged = merge(BAR, [])
 
     assert (merged.files, merged.versions, merged.status) == ((), (), None)
+
+
+def test_of_a_name_that_one_place_has_twice_the_first_counts() -> None:
+    page = Page(BAR, (file("bar-1.0.tar.gz", "a"), file("bar-1.0.tar.gz", "b")), ("1.0",))
+
+    merged = merge(BAR, [("one", page)])
+
+    assert [(each.sha256, source) for each, source in merged.files] == [("a", "one")]
+    assert merged.versions == ("1.0",)

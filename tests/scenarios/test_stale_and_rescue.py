@@ -8,6 +8,7 @@ import pytest
 
 from tests.fakes.clock import FakeClock
 from tests.fakes.index import FakeIndex
+from tests.fakes.patience import comes_true
 from tests.fakes.server import LocalServer, settings, simple
 from tests.scenarios.conftest import Run
 
@@ -154,6 +155,8 @@ async def test_what_is_remembered_outlives_the_process(
 ) -> None:
     await server.page("/simple/bar/")
     asked = len(public.requests)
+    # It is told of when it is on the disk, which is a moment after the answer.
+    await comes_true(lambda: any((cache_directory / "board").read_bytes()))
 
     again = await run(settings(cache_directory, {"public": simple(public.url, **WINDOWS)}), clock=clock)
 

@@ -31,6 +31,8 @@ def test_plain_links_of_one_form_become_what_each_gives_by_itself(start: str) ->
         ["//files.example/bar-1.0.tar.gz"],
         ["/f/bar-1.0.tar.gz#sha256=00"],
         ["/f/bar 1.0.tar.gz"],
+        ["/f/bar-1.0.tar.gz|/f/", "bar-2.0.tar.gz"],
+        ["/f/b\u00e4r-1.0.tar.gz"],
         ["/f\\bar-1.0.tar.gz"],
         ["http://169.254.169.254/bar-1.0.tar.gz"],
     ],

@@ -36,6 +36,26 @@ async def test_what_was_put_is_got_also_after_a_restart(tmp_path: Path) -> None:
         assert await index.get_many(["a", "b", "c"]) == {"a": b"1", "b": bytes(2_000_000)}
 
 
+async def test_what_many_put_at_once_is_all_there_as_soon_as_each_is_told(tmp_path: Path) -> None:
+    async with Index(tmp_path / "index") as index:
+
+        async def put(number: int) -> bytes | None:
+            await index.put(str(number), b"%d" % number)
+            return await index.get(str(number))
+
+        assert await asyncio.gather(*map(put, range(50))) == [b"%d" % number for number in range(50)]
+
+
+async def test_who_leaves_takes_nobody_elses_record_along(tmp_path: Path) -> None:
+    async with Index(tmp_path / "index") as index:
+        leaving, staying = [asyncio.create_task(index.put(key, b"1")) for key in ("leaving", "staying")]
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await staying
+
+        assert await index.get("staying") == b"1"
+
+
 async def test_a_record_expires(tmp_path: Path) -> None:
     async with Index(tmp_path / "index") as index:
         await index.put("short", b"1", expire=-1)
