@@ -90,12 +90,12 @@ async def test_rules_that_are_wrong_keep_the_old_ones_and_are_told(
     explained = await explain(machine.feeds["default"], FOO)
     assert isinstance(explained.warnings, tuple)
     assert "cannot be used" in explained.warnings[0]
-    assert b'wheelgate_rules_stale{feed="default"} 1.0' in machine.metrics.render()
+    assert b'wheelgate_rules_stale{feed="default"} 1.0' in await asyncio.to_thread(machine.metrics.render)
 
     write("")
     await machine.rulebook.look()
     assert await shown(machine) == ["1.0", "2.0"]
-    assert b'wheelgate_rules_stale{feed="default"} 0.0' in machine.metrics.render()
+    assert b'wheelgate_rules_stale{feed="default"} 0.0' in await asyncio.to_thread(machine.metrics.render)
 
 
 async def test_a_file_or_a_feed_that_vanished_keeps_the_old_rules(start: Start, file: Path) -> None:
