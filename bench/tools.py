@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -76,7 +77,8 @@ def versions(tools: Tools) -> dict[str, str]:
     found["pip"] = match[0] if (match := re.search(r"\d+\.\d+\S*", pip)) else "none"
     commit = _said(Path("git"), "-C", str(ROOT), "describe", "--always", "--dirty").strip()
     # Outside a checkout git says a sentence instead.
-    found["Wheelgate"] = commit if re.fullmatch(r"[\w.-]+", commit) else version("wheelgate")
+    with suppress(PackageNotFoundError):
+        found["Wheelgate"] = commit if re.fullmatch(r"[\w.-]+", commit) else version("wheelgate")
     return found
 
 

@@ -34,7 +34,10 @@ def main(*, minutes: float, processes: int, save: bool, keep: bool) -> None:
         rows.append(report.cells(number, kinds, statuses, sample))
         click.echo(report.aligned(rows[-1]))
 
-    load_before = os.getloadavg()[0]
+    about = (
+        f"{time.strftime('%d %B %Y')}: {minutes:g} minutes, {processes} process{'es' if processes > 1 else ''}, "
+        f"{'; '.join(f'{name} {said}' for name, said in _versions().items())}; load before: {os.getloadavg()[0]:.1f}."
+    )
     try:
         click.echo(report.aligned(report.HEADER))
         run = Conductor(folder, seconds=minutes * 60, processes=processes).run(minute)
@@ -44,10 +47,6 @@ def main(*, minutes: float, processes: int, save: bool, keep: bool) -> None:
         else:
             shutil.rmtree(folder, ignore_errors=True)
     findings = verdict.judge(run)
-    about = (
-        f"{time.strftime('%d %B %Y')}: {minutes:g} minutes, {processes} process{'es' if processes > 1 else ''}, "
-        f"{'; '.join(f'{name} {said}' for name, said in _versions().items())}; load before: {load_before:.1f}."
-    )
     target = ROOT / "bench" if save else CACHE
     (target / "soak.svg").write_text(report.draw(run))
     (target / "soak.md").write_text(report.render(run, findings, rows, about, "soak.svg"))

@@ -79,6 +79,10 @@ class Tally:
         return taken
 
 
+class _Nothing(Exception):
+    """Is never raised."""
+
+
 @dataclass(slots=True)
 class World:
     """What all clients share."""
@@ -132,10 +136,9 @@ class Asking:
         """
         asked = time.time()
         request_id = ""
+        url = URL(self._url + path, encoded=True)
         try:
-            async with self._session.request(
-                method, URL(self._url + path, encoded=True), headers=headers, allow_redirects=False
-            ) as response:
+            async with self._session.request(method, url, headers=headers, allow_redirects=False) as response:
                 request_id = response.headers.get("X-Request-ID", "")
                 digest, kept = hashlib.sha256(), bytearray()
                 async for piece in response.content.iter_any():
@@ -143,6 +146,11 @@ class Asking:
                     if len(kept) < _KEPT:
                         kept += piece
                 status, received = response.status, response.headers
+        except aiohttp.ServerDisconnectedError if method == "POST" else _Nothing:
+            # An idle connection may end in any moment, and nobody but the client can ask again what may not be asked
+            # twice. Source: RFC 9110 §9.2.2.
+            self.world.tally.count(kind, "last")
+            return None
         except TimeoutError:
             self.note(kind, path, f"no end after {LONGEST:.0f} s", asked, depends=depends, request_id=request_id)
             self.world.tally.count(kind, "endless")

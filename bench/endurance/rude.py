@@ -98,7 +98,7 @@ async def leaving(asking: Asking) -> None:
         f"/files/{here}/{file(here, 0).filename}",
         f"/simple/{asking.world.new('page')}/",
     )
-    with suppress(OSError, TimeoutError):
+    with suppress(OSError, EOFError, TimeoutError):
         async with _connected(asking, resets=asking.world.is_heads(), window=1 << 16) as (reader, writer):
             writer.write(_question(asking.world.chance.choice(paths)))
             taken, wanted = 0, asking.world.chance.choice((0, 1, 20_000, 1_000_000))
@@ -130,7 +130,7 @@ async def slow(asking: Asking) -> None:
                 await asyncio.sleep(0.05)
             else:
                 some = b"."
-    except (OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError) as error:
+    except (OSError, EOFError, asyncio.LimitOverrunError) as error:
         asking.note("slow reader", path, f"broken off: {error!r}", asked, depends=True)
         asking.world.tally.count("slow reader", "broken off")
         return
@@ -148,7 +148,7 @@ async def pipelined(asking: Asking) -> None:
     paths = [path for path, *_ in list(asking.world.pages)[-_PIPELINE:]]
     asked = time.time()
     count = 0
-    with suppress(OSError, TimeoutError):
+    with suppress(OSError, EOFError, TimeoutError):
         async with _connected(asking, resets=True) as (reader, writer), asyncio.timeout(30):
             writer.write(b"".join(_question(path) for path in paths))
             if asking.world.is_heads():
@@ -158,9 +158,13 @@ async def pipelined(asking: Asking) -> None:
                 head = (await reader.readuntil(b"\r\n\r\n")).lower()
                 await reader.readexactly(int(head.partition(b"content-length: ")[2].split(b"\r\n")[0]))
                 count += head.startswith(b"http/1.1 200")
+                if b"\r\nconnection: close" in head:
+                    # A server that is being replaced says which answer is its last. Source: RFC 9112 §9.6.
+                    asking.world.tally.count("pipelined", "last")
+                    return
     asking.world.tally.count("pipelined", "200" if count == len(paths) else "broken off")
     if count != len(paths):
-        asking.note("pipelined", "", f"{count} of {len(paths)} answered with 200", asked, depends=False)
+        asking.note("pipelined", "", f"broken off: {count} of {len(paths)} answered with 200", asked, depends=False)
 
 
 def _big(asking: Asking) -> bytes:
