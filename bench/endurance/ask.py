@@ -79,10 +79,6 @@ class Tally:
         return taken
 
 
-class _Nothing(Exception):
-    """Is never raised."""
-
-
 @dataclass(slots=True)
 class World:
     """What all clients share."""
@@ -146,16 +142,16 @@ class Asking:
                     if len(kept) < _KEPT:
                         kept += piece
                 status, received = response.status, response.headers
-        except aiohttp.ServerDisconnectedError if method == "POST" else _Nothing:
-            # An idle connection may end in any moment, and nobody but the client can ask again what may not be asked
-            # twice. Source: RFC 9110 §9.2.2.
-            self.world.tally.count(kind, "last")
-            return None
         except TimeoutError:
             self.note(kind, path, f"no end after {LONGEST:.0f} s", asked, depends=depends, request_id=request_id)
             self.world.tally.count(kind, "endless")
             return None
         except (aiohttp.ClientError, ConnectionError) as error:
+            if method == "POST" and isinstance(error, aiohttp.ServerDisconnectedError):
+                # An idle connection may end in any moment, and a client asks again by itself only what may be asked
+                # twice. Source: RFC 9110 §9.2.2.
+                self.world.tally.count(kind, "last")
+                return None
             what = f"broken off: {type(error).__name__} {error}"
             self.note(kind, path, what, asked, depends=depends, request_id=request_id)
             self.world.tally.count(kind, "broken off")

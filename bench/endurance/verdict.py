@@ -17,8 +17,12 @@ SHARE, FLOOR = 0.05, 8.0
 what was asked last, and allocators give back whole arenas or nothing; a real leak of one kilobyte for each of some
 hundred thousand requests is beyond it."""
 _DESCRIPTORS = 2
+"""How many each process may have more: what is opened on first use."""
+_PIPE = "pipe:"
+"""What a worker has of its siblings, for it is a copy of their supervisor: some of each that lived when it began, so
+more where it began while others drained."""
 _DATABASE = ".db"
-"""How files end whose descriptors SQLite keeps open, for its next connection, as long as any other one is open: at most
+"""Files whose descriptors SQLite keeps open, for its next connection, as long as any other one is open: at most
 as many as there were connections at once, which is when one generation follows another."""
 _POOL = 6
 """Threads by which the default pool of a process may have grown: `min(32, cores + 4)`."""
@@ -92,15 +96,17 @@ def _memory(run: Run) -> Finding:
 
 def _left(run: Run) -> list[Finding]:
     before, after = run.before, run.after
-    pool = _POOL * len(before.processes)
-    left = Counter({what: number for what, number in run.grown.items() if not what.endswith(_DATABASE)})
+    processes = len(before.processes)
+    pool = _POOL * processes
+    passed_over = (_DATABASE, _PIPE) if processes > 1 else (_DATABASE,)
+    left = Counter({what: number for what, number in run.grown.items() if not any(map(what.__contains__, passed_over))})
     grown = tuple(f"{number} x {what}" for what, number in left.items())
     return [
         Finding(
             "no descriptor is left",
-            left.total() <= _DESCRIPTORS,
+            left.total() <= _DESCRIPTORS * processes,
             f"{before.descriptors} before the load, {after.descriptors} after it; not counting those that SQLite keeps "
-            f"for its next connection, {left.total()} more",
+            f"for its next connection and pipes of siblings, {left.total()} more",
             grown,
         ),
         Finding("no task is left", 0 <= after.tasks <= before.tasks, f"{before.tasks} before, {after.tasks} after"),
@@ -116,8 +122,8 @@ def _left(run: Run) -> list[Finding]:
         ),
         Finding(
             "as many processes",
-            len(after.processes) == len(before.processes),
-            f"{len(before.processes)} before, {len(after.processes)} after",
+            len(after.processes) == processes,
+            f"{processes} before, {len(after.processes)} after",
         ),
     ]
 
