@@ -104,7 +104,7 @@ async def _list(chart: Chart, account: Account, root: str, means: Means) -> list
         query |= {key: value for key, value in {"prefix": root, "marker": marker}.items() if value}
         begun = time.perf_counter()
         async with account.request("GET", None, query=query) as response:
-            body = [part async for part in account.stream(response)]
+            body = [bytes(part) async for part in account.stream(response)]
         if chart.latency_ms is None:
             chart.latency_ms = round((time.perf_counter() - begun) * 1000, 1)
             skew = describe_skew(response.headers.get("Date"), means.clock())

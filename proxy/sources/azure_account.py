@@ -12,6 +12,7 @@ from proxy.errors import FileGone, SourceError, SourceNonsense, SourceRefused
 from proxy.sources.azure_access import Access, Request, account_of
 from proxy.sources.azure_errors import Asked, Refusal, explain, read_code
 from proxy.sources.azure_listing import Blob, ListedBlobs, ListingUnreadable, iter_listing
+from proxy.sources.base import Chunk
 from proxy.sources.session import Session, Upstream
 
 _LARGEST_LISTING = 64 << 20
@@ -69,7 +70,7 @@ class Account:
         size = 0
         async with self.request("GET", None, query=query) as response:
             async for part in self._upstream.stream(response):
-                parts.append(part)
+                parts.append(bytes(part))
                 size += len(part)
                 if size > _LARGEST_LISTING:
                     raise SourceNonsense(self.name, "its list of blobs has no end", remedy=_CHECK_URL)
@@ -101,7 +102,7 @@ class Account:
         async with self.request("GET", blob) as response:
             return await self._upstream.read(response, limit=limit)
 
-    def stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    def stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[Chunk]:
         """Give the body of an answer as it arrives."""
         return self._upstream.stream(response)
 

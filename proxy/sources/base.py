@@ -38,11 +38,15 @@ class Unchanged:
     """The page is still the one that the validator stood for."""
 
 
+Chunk = bytes | memoryview
+"""Some bytes of a file; a view is of memory that nobody writes again."""
+
+
 @dataclass(slots=True)
 class Body:
     """Bytes of a file on their way from its source."""
 
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncIterator[Chunk]
     """Ends after the last byte; raises `SourceUnavailable` when the source breaks off early."""
     start: int
     """The offset of the first byte; 0 where the source ignored the range that was asked for."""

@@ -10,7 +10,7 @@ import aiohttp
 
 from proxy.errors import FileGone, SourceNonsense, SourceUnavailable
 from proxy.simple.model import File
-from proxy.sources.base import Body
+from proxy.sources.base import Body, Chunk
 from proxy.sources.redirects import redacted
 from proxy.sources.session import Upstream
 
@@ -60,7 +60,7 @@ def _extent(upstream: Upstream, response: aiohttp.ClientResponse, *, start: int)
 
 async def _read(
     upstream: Upstream, response: aiohttp.ClientResponse, file: File, *, first: int, length: int | None
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[Chunk, None]:
     """Give the bytes as they arrive.
 
     Raises: SourceUnavailable where they end early; SourceNonsense where they are a web page.

@@ -30,8 +30,9 @@ from yarl import URL
 
 from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnavailable
 from proxy.sources.authorisation import Authorisation, Credentials, NoCredentials
-from proxy.sources.base import CHUNK
+from proxy.sources.base import CHUNK, Chunk
 from proxy.sources.failures import Passing, again, proxy_wants_a_password, refusal, translate
+from proxy.sources.intake import receive
 from proxy.sources.outside import find_proxy, make_ssl_context
 from proxy.sources.redirects import (
     MAX_HOPS,
@@ -234,7 +235,7 @@ class Upstream:
 
         Raises: SourceNonsense beyond `limit` bytes; SourceUnavailable where it breaks off.
         """
-        parts: list[bytes] = []
+        parts: list[Chunk] = []
         size = 0
         async for part in self.stream(response):
             size += len(part)
@@ -244,15 +245,15 @@ class Upstream:
             parts.append(part)
         return b"".join(parts)
 
-    async def stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[bytes]:
+    async def stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[Chunk]:
         """Give the body of an answer as it arrives, in parts of at most about 1 MiB.
 
         Raises: SourceUnavailable where it breaks off, or stays silent for too long.
         """
         try:
-            async for part in response.content.iter_any():
+            async for part in receive(response, silence=self.timeout):
                 yield part
-        except (aiohttp.ClientError, TimeoutError, ConnectionError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.translate(error, response.url) from error
 
     def translate(self, error: Exception, url: str | URL) -> SourceError:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping
 
+from proxy.sources.base import Chunk
+
 # The strongest first: where there is no sha256, only the first that is listed is computed beside it.
 _OTHERS = (
     ("sha512", 128),
@@ -31,7 +33,7 @@ class Digests:
         name = self.listed[0] if self.listed else "sha256"
         self._checked = self._sha256 if name == "sha256" else hashlib.new(name, usedforsecurity=False)
 
-    def update(self, chunks: Iterable[bytes]) -> None:
+    def update(self, chunks: Iterable[Chunk]) -> None:
         """Go on with these bytes."""
         for chunk in chunks:
             self._sha256.update(chunk)

@@ -19,6 +19,7 @@ from typing import TypeVar
 import structlog
 
 from proxy.errors import ArtifactWrong, FileGone, SourceError, SourceUnavailable, kept
+from proxy.sources.base import Chunk
 from proxy.store.artifacts import Artifact, Artifacts
 from proxy.store.fill import Fill
 from proxy.store.growing import CHUNK, Growing
@@ -87,7 +88,7 @@ class Download:
         """Wait until all is here and right. Raises what ended it otherwise."""
         return await _done(self._ended)
 
-    async def read(self, start: int = 0, end: int | None = None) -> AsyncGenerator[bytes, None]:
+    async def read(self, start: int = 0, end: int | None = None) -> AsyncGenerator[Chunk, None]:
         """Give the bytes from `start` to before `end` as they arrive, up to 1 MiB at once.
 
         The last byte of the file comes only when the digest is right. Use `contextlib.aclosing`.

@@ -22,6 +22,7 @@ import msgspec
 import structlog
 
 from proxy.errors import ArtifactWrong, FileGone, SourceError, SourceNonsense, SourceUnavailable
+from proxy.sources.base import Chunk
 from proxy.store.artifacts import Artifact, Artifacts, OpenArtifact
 from proxy.store.digests import Digests
 from proxy.store.growing import Growing
@@ -49,7 +50,7 @@ ROOM = 256 << 20
 class _Waiting:
     """Bytes that are neither hashed nor written yet."""
 
-    chunks: list[bytes] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
     size: int = 0
     since: float = 0.0
 
@@ -262,7 +263,7 @@ class Fill:
         self._begin(growing)
         return growing
 
-    async def _append(self, growing: Growing, chunk: bytes) -> None:
+    async def _append(self, growing: Growing, chunk: Chunk) -> None:
         waiting = self._waiting
         if growing.size is not None and growing.arrived + len(chunk) > growing.size:
             await self._refuse(f"size:{growing.size}", f"size:{growing.arrived + len(chunk)} or more")
@@ -286,7 +287,7 @@ class Fill:
         elif not await self._growing.squeeze(self._silence):
             raise _NobodyReads
 
-    def _hash_and_write(self, chunks: list[bytes], offset: int) -> None:
+    def _hash_and_write(self, chunks: list[Chunk], offset: int) -> None:
         """Hash `chunks`; write them too while the disk takes them. Blocks."""
         self._digests.update(chunks)
         if self._kept and self.partial is not None:
@@ -297,7 +298,7 @@ class Fill:
             except OSError as error:
                 self._give_up_keeping(error)
 
-    def _write(self, partial: Partial, chunks: list[bytes], offset: int) -> None:
+    def _write(self, partial: Partial, chunks: list[Chunk], offset: int) -> None:
         try:
             partial.write(chunks, offset)
         except OSError as error:

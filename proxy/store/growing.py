@@ -18,6 +18,7 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 
 from proxy.errors import SourceUnavailable, kept
+from proxy.sources.base import Chunk
 from proxy.store.artifacts import Artifacts
 from proxy.store.partial import Partial
 
@@ -41,7 +42,7 @@ class Growing:
         self._partial = partial
         self._source = source
         self._flushed = 0
-        self._tail: deque[tuple[int, bytes]] = deque()
+        self._tail: deque[tuple[int, Chunk]] = deque()
         self._readers: dict[object, int] = {}
         self._changed = asyncio.Event()
         self._taken = asyncio.Event()
@@ -55,7 +56,7 @@ class Growing:
             return max(0, self.arrived - 1)
         return max(0, min(self.arrived, self.size - 1))
 
-    def add(self, chunk: bytes) -> None:
+    def add(self, chunk: Chunk) -> None:
         """Let readers have `chunk`, which has just arrived, from memory."""
         self._tail.append((self.arrived, chunk))
         self.arrived += len(chunk)
@@ -100,7 +101,7 @@ class Growing:
             except TimeoutError:
                 return False
 
-    async def read(self, start: int, end: int | None) -> AsyncGenerator[bytes, None]:
+    async def read(self, start: int, end: int | None) -> AsyncGenerator[Chunk, None]:
         """Give the bytes from `start` to before `end`, as they arrive.
 
         Raises: what `fail` was called with.
@@ -133,7 +134,7 @@ class Growing:
                 return self.readable
             await self._changed.wait()
 
-    async def _take(self, start: int, stop: int) -> bytes:
+    async def _take(self, start: int, stop: int) -> Chunk:
         if start < self._flushed:
             return await self._from_file(start, min(stop, self._flushed))
         for offset, chunk in self._tail:

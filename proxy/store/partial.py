@@ -26,6 +26,8 @@ from pathlib import Path
 
 import msgspec
 
+from proxy.sources.base import Chunk
+
 FOLDER = "partial"
 NOTED = 60.0
 """Seconds for which a digest that was found is noted beside the partial file's place."""
@@ -104,7 +106,7 @@ class Partial:
         """Make the verdict known to everybody who has the file open."""
         os.fchmod(self.fd, mark)
 
-    def write(self, chunks: Sequence[bytes], offset: int) -> None:
+    def write(self, chunks: Sequence[Chunk], offset: int) -> None:
         """Write all `chunks` from `offset` on."""
         views = [memoryview(chunk) for chunk in chunks]
         while views:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import AsyncIterator
 
+from proxy.sources.base import Chunk
 from proxy.store.digests import Digests
 from proxy.store.partial import Identity
 from proxy.store.wanted import Body
@@ -24,7 +25,7 @@ def is_another(body: Body, known: Identity, *, digest_listed: bool) -> bool:
     return not digest_listed or None not in (known.etag, body.etag)
 
 
-async def rest_of(body: Body, start: int, digests: Digests) -> AsyncIterator[bytes]:
+async def rest_of(body: Body, start: int, digests: Digests) -> AsyncIterator[Chunk]:
     """Give the bytes of `body` from `start` on, `digests` being those of all that comes before.
 
     Where the source ignored the range, the beginning comes again, and is compared.

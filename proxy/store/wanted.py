@@ -7,12 +7,14 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
+from proxy.sources.base import Chunk
+
 
 class Body(Protocol):
     """What the store needs to know of a body that a source sends (`sources.base.Body` is one)."""
 
     @property
-    def chunks(self) -> AsyncIterator[bytes]:
+    def chunks(self) -> AsyncIterator[Chunk]:
         """The bytes; raises `SourceUnavailable` when the source breaks off early."""
 
     @property

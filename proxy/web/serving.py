@@ -21,6 +21,7 @@ from aiohttp import web
 from proxy.errors import SourceUnavailable, WheelgateError
 from proxy.feed.files import Coming, Here
 from proxy.rules.ranges import Range, Unsatisfiable, Whole, if_none_match, parse
+from proxy.sources.base import Chunk
 from proxy.telemetry.audit import Subject
 
 log = structlog.get_logger(__name__)
@@ -144,7 +145,7 @@ async def send_coming(
 
 async def _chunks(
     coming: Coming, part: Range | Whole | Unsatisfiable, start: int, end: int | None
-) -> AsyncGenerator[bytes, None]:
+) -> AsyncGenerator[Chunk, None]:
     """Give the bytes from `start` to before `end`.
 
     A short range that lies far ahead of what has arrived is asked of the source alone: who reads the end
@@ -156,7 +157,7 @@ async def _chunks(
     return coming.download().read(start, end)
 
 
-async def _part_of_source(coming: Coming, part: Range) -> AsyncGenerator[bytes, None]:
+async def _part_of_source(coming: Coming, part: Range) -> AsyncGenerator[Chunk, None]:
     async with coming.open(part.start, part.end) as body:
         if body.start == part.start:
             left = part.length

@@ -366,7 +366,7 @@ async def test_a_file_replaced_while_it_is_read_is_given_whole(shelf: Path) -> N
     (file,) = (await source.list(None)).projects[FOO]
 
     async with source.open(file) as body:
-        got = await anext(aiter(body.chunks))
+        got = bytes(await anext(aiter(body.chunks)))
         fill(shelf / ".new", content=b"other").replace(path)
         got += b"".join([chunk async for chunk in body.chunks])
 

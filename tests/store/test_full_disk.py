@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from proxy.errors import SourceUnavailable
+from proxy.sources.base import Chunk
 from proxy.store.artifacts import Artifacts
 from proxy.store.download import Downloads
 from proxy.store.growing import WINDOW
@@ -29,7 +30,7 @@ class FullPartial(Partial):
 
     room = 1_500_000
 
-    def write(self, chunks: Sequence[bytes], offset: int) -> None:
+    def write(self, chunks: Sequence[Chunk], offset: int) -> None:
         if offset + sum(map(len, chunks)) > self.room:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         super().write(chunks, offset)
