@@ -27,9 +27,10 @@ _KEPT = 4
 class Intake(asyncio.BufferedProtocol):
     """Takes the rest of a body from a connection whose head another protocol has read."""
 
-    def __init__(self, transport: asyncio.Transport, *, left: int) -> None:
-        """Take over `transport`, which has yet to give `left` bytes."""
+    def __init__(self, transport: asyncio.Transport, *, left: int, silence: float | None) -> None:
+        """Take over `transport`, which has yet to give `left` bytes, and at least some every `silence` seconds."""
         self._transport = transport
+        self._silence = silence
         self._former = transport.get_protocol()
         self._to_come = left
         self._to_give = left
@@ -45,16 +46,16 @@ class Intake(asyncio.BufferedProtocol):
         transport.set_protocol(self)
         transport.resume_reading()
 
-    async def chunks(self, silence: float) -> AsyncIterator[memoryview]:
+    async def chunks(self) -> AsyncIterator[memoryview]:
         """Give the bytes as they arrive.
 
-        Raises: TimeoutError after `silence` seconds without any; aiohttp.ClientPayloadError or OSError where the
-        connection ends before the body does.
+        Raises: TimeoutError after too long a silence; aiohttp.ClientPayloadError or OSError where the connection
+        ends before the body does.
         """
         while self._to_give:
             chunk = self._take()
             if chunk is None:
-                await self._more(silence)
+                await self._more()
                 continue
             self._to_give -= len(chunk)
             yield chunk
@@ -117,11 +118,11 @@ class Intake(asyncio.BufferedProtocol):
             self._transport.resume_reading()
         return chunk
 
-    async def _more(self, silence: float) -> None:
+    async def _more(self) -> None:
         if self._lost:
             raise self._error or aiohttp.ClientPayloadError("the connection was closed before the body's end")
         self._waiting = asyncio.get_running_loop().create_future()
-        async with asyncio.timeout(silence):
+        async with asyncio.timeout(self._silence):
             await self._waiting
 
     def _wake(self) -> None:
@@ -129,10 +130,10 @@ class Intake(asyncio.BufferedProtocol):
             self._waiting.set_result(None)
 
 
-async def receive(response: aiohttp.ClientResponse, *, silence: float) -> AsyncIterator[Chunk]:
-    """Give the body of an answer as it arrives; what is large past the client.
+async def receive(response: aiohttp.ClientResponse) -> AsyncIterator[Chunk]:
+    """Give the body of an answer as it arrives; what is large past the client, but with its limit of silence.
 
-    Raises: TimeoutError after `silence` seconds without a byte; aiohttp.ClientError or OSError where it breaks off.
+    Raises: TimeoutError after too long a silence; aiohttp.ClientError or OSError where it breaks off.
     """
     early, intake = _take_over(response)
     if early:
@@ -142,7 +143,7 @@ async def receive(response: aiohttp.ClientResponse, *, silence: float) -> AsyncI
             yield part
         return
     try:
-        async for chunk in intake.chunks(silence):
+        async for chunk in intake.chunks():
             yield chunk
     finally:
         response.close()
@@ -151,7 +152,9 @@ async def receive(response: aiohttp.ClientResponse, *, silence: float) -> AsyncI
 def _take_over(response: aiohttp.ClientResponse) -> tuple[bytes, Intake | None]:
     """Give what has arrived of a body, and what takes the rest; `None`: it is to be read as any other."""
     connection, length = response.connection, response.content_length
-    if connection is None or connection.transport is None or length is None or length < LARGE:
+    if connection is None or connection.transport is None or connection.protocol is None:
+        return b"", None
+    if length is None or length < LARGE:
         return b"", None
     if "Transfer-Encoding" in response.headers or "Content-Encoding" in response.headers:
         return b"", None
@@ -160,7 +163,8 @@ def _take_over(response: aiohttp.ClientResponse) -> tuple[bytes, Intake | None]:
     # So much has come already that the client's parser may hold on to more of it.
     if left < LARGE or len(early) >= PIECE:
         return early, None
-    return early, Intake(connection.transport, left=left)
+    silence = connection.protocol.read_timeout
+    return early, Intake(connection.transport, left=left, silence=silence)
 
 
 def _is_free(piece: bytearray) -> bool:

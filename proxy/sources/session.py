@@ -32,6 +32,7 @@ from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnava
 from proxy.sources.authorisation import Authorisation, Credentials, NoCredentials
 from proxy.sources.base import CHUNK, Chunk
 from proxy.sources.failures import Passing, again, proxy_wants_a_password, refusal, translate
+from proxy.sources.heavy import Scales
 from proxy.sources.intake import receive
 from proxy.sources.outside import find_proxy, make_ssl_context
 from proxy.sources.redirects import (
@@ -82,6 +83,7 @@ class Session:
         self.user_agent = user_agent
         self.observe = observe
         self.clock = clock
+        self.scales = Scales()
         self._client: aiohttp.ClientSession | None = None
         self._contexts: dict[Path | None, ssl.SSLContext] = {}
 
@@ -235,15 +237,9 @@ class Upstream:
 
         Raises: SourceNonsense beyond `limit` bytes; SourceUnavailable where it breaks off.
         """
-        parts: list[Chunk] = []
-        size = 0
-        async for part in self.stream(response):
-            size += len(part)
-            if size > limit:
-                what = f"{redacted(response.url)} is larger than {limit >> 20} MiB"
-                raise SourceNonsense(self.name, what, remedy="check the source's `url`")
-            parts.append(part)
-        return b"".join(parts)
+        chunks, place = self.stream(response), redacted(response.url)
+        scales = self._session.scales
+        return await scales.read(chunks, limit=limit, patience=self._patience, source=self.name, place=place)
 
     async def stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[Chunk]:
         """Give the body of an answer as it arrives, in parts of at most about 1 MiB.
@@ -251,7 +247,7 @@ class Upstream:
         Raises: SourceUnavailable where it breaks off, or stays silent for too long.
         """
         try:
-            async for part in receive(response, silence=self.timeout):
+            async for part in receive(response):
                 yield part
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.translate(error, response.url) from error

@@ -224,7 +224,7 @@ class Fill:
         async with AsyncExitStack() as stack:
             try:
                 async with asyncio.timeout(silence) as limit:
-                    body = await stack.enter_async_context(self._wanted.open(start))
+                    body = await stack.enter_async_context(self._wanted.open(start if self._may_go_on() else 0))
                     growing = await self._accept(body, start)
                     async for chunk in rest_of(body, self._done, self._digests):
                         limit.reschedule(None)
@@ -237,6 +237,10 @@ class Fill:
         await self._flush()
         if growing.size is not None and self._done < growing.size:
             raise SourceUnavailable(self._wanted.source, f"broke off after {self._done} of {growing.size} bytes")
+
+    def _may_go_on(self) -> bool:
+        """Whether a rest alone is of use: without a digest or a tag only the whole file tells that it is the same."""
+        return self._digests.listed is not None or self._identity.etag is not None
 
     async def _accept(self, body: Body, start: int) -> Growing:
         """Check that `body` goes on with what is here, and let readers begin."""

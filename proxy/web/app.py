@@ -12,6 +12,7 @@ What happens to every request, from the outside in:
 
 from __future__ import annotations
 
+import asyncio
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
@@ -73,6 +74,10 @@ class App:
                 if request.transport is not None:
                     request.transport.abort()
                 return web.Response()
+            except asyncio.CancelledError:
+                # The client has left. What it waited for goes on, if it is anybody else's.
+                self._note(request, path, name, 0, start, request_id)
+                raise
             response.headers["Server"] = SERVER
             if response.status >= HTTPStatus.BAD_REQUEST:
                 response.headers["X-Request-ID"] = request_id

@@ -25,7 +25,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from proxy.telemetry.access import AccessLog, Noted
 from proxy.web import problems
-from proxy.web.serving import SERVER
+from proxy.web.serving import SERVER, STALL, limit_stall
 from proxy.web.shelf import NOT_MODIFIED, Shelf, Wish
 
 log = structlog.get_logger(__name__)
@@ -63,6 +63,7 @@ class Connection(RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take note of who it is."""
         super().connection_made(transport)
+        limit_stall(transport, self._server.stall)
         peer = transport.get_extra_info("peername")
         self._client = peer[0] if isinstance(peer, tuple) else ""
         # Past a layer of encryption nothing must be written.
@@ -186,9 +187,12 @@ class Server(web.Server):
         shelf: Shelf,
         access: AccessLog,
         keepalive_timeout: float,
+        stall: float = STALL,
     ) -> None:
-        """Answer with `handler` what the shelf does not have."""
-        super().__init__(self._handle, access_log=None, keepalive_timeout=keepalive_timeout)
+        """Answer with `handler` what the shelf does not have; a client may take nothing for `stall` seconds."""
+        # A handler whose client has left would keep what it waits for, and a server that stops, waiting.
+        super().__init__(self._handle, access_log=None, keepalive_timeout=keepalive_timeout, handler_cancellation=True)
+        self.stall = stall
         self.shelf = shelf
         self.access = access
         self.is_draining = False

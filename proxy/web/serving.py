@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import NoReturn
 
@@ -37,11 +38,25 @@ SMALL = 64 << 10
 """Up to this size, in bytes, a file is read and sent in one piece with its headers, and may be kept in memory."""
 PART = 8 << 20
 """The longest range, in bytes, that is asked of the source alone."""
+STALL = 60.0
+"""Seconds for which a client may take nothing of what is sent to it; nginx's own `send_timeout`."""
 _UNKNOWN = '""'
 
 
 class Aborted(Exception):
     """The response had begun and could not be finished: its connection is closed without the rest."""
+
+
+def limit_stall(transport: asyncio.BaseTransport, seconds: float) -> None:
+    """Let the kernel end the connection of a client that takes nothing for so long, however slow it was before.
+
+    Only the kernel sees a slow client get on: for megabytes its own buffer hides that from us. With this a client
+    that never reads, or vanished without a word, does not keep its answer in memory. Source: tcp(7).
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is not None and hasattr(socket, "TCP_USER_TIMEOUT"):
+        with suppress(OSError):  # no TCP
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, round(seconds * 1000))
 
 
 def content_type(filename: str) -> str:
@@ -96,7 +111,7 @@ async def send_here(request: web.BaseRequest, here: Here, filename: str) -> web.
                 raise Aborted
             try:
                 sent = await asyncio.get_running_loop().sendfile(transport, stream, start, count)
-            except (ConnectionError, RuntimeError) as error:
+            except (OSError, RuntimeError) as error:
                 raise Aborted from error
             if sent < count:
                 # Cut short by somebody else meanwhile: the client must not wait for the rest.

@@ -22,6 +22,7 @@ from proxy.assembly import Machine, Readiness, build
 from proxy.config.loading import validate
 from proxy.serving.generation import KEEP_ALIVE
 from proxy.web.edge import Server
+from proxy.web.serving import STALL
 
 JSON = "application/vnd.pypi.simple.v1+json"
 HTML = "application/vnd.pypi.simple.v1+html"
@@ -64,13 +65,15 @@ class Reply:
 class LocalServer:
     """A server with one configuration, and what asks it."""
 
-    def __init__(self, config: Mapping[str, Any], *, clock: Clock = time.time) -> None:
-        """Serve by `config`, as its TOML would read; its time is that of `clock`."""
+    def __init__(self, config: Mapping[str, Any], *, clock: Clock = time.time, stall: float = STALL) -> None:
+        """Serve by `config`, as its TOML would read; its time is that of `clock`, its patience with clients `stall`."""
         self.config = validate(dict(config), "the test")
         self.readiness = Readiness()
         self.machine: Machine
         self.url = ""
         self._clock = clock
+        self._stall = stall
+        self._server: Server
         self._stack = AsyncExitStack()
         self._client: aiohttp.ClientSession
 
@@ -80,8 +83,12 @@ class LocalServer:
                 build(self.config, clock=self._clock, readiness=self.readiness)
             )
             machine = self.machine
-            server = Server(
-                machine.app.handle, shelf=machine.shelf, access=machine.access, keepalive_timeout=KEEP_ALIVE
+            self._server = server = Server(
+                machine.app.handle,
+                shelf=machine.shelf,
+                access=machine.access,
+                keepalive_timeout=KEEP_ALIVE,
+                stall=self._stall,
             )
             runner = web.ServerRunner(server, shutdown_timeout=0.2)
             await runner.setup()
@@ -96,6 +103,11 @@ class LocalServer:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stack.aclose()
+
+    @property
+    def connections(self) -> int:
+        """How many clients are connected."""
+        return len(self._server.connections)
 
     @asynccontextmanager
     async def open(self, path: str, *, method: str = "GET", **headers: str) -> AsyncIterator[aiohttp.ClientResponse]:

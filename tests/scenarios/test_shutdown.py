@@ -85,3 +85,20 @@ async def test_nothing_partial_is_published_by_a_server_that_stops_with_nobody_l
     assert kept in ([], [len(upstream.files[LARGE].content)])
     assert reply.body == upstream.files[LARGE].content
     assert "Traceback" not in server.log
+
+
+async def test_a_client_that_has_left_keeps_no_server_that_stops_waiting_for_its_source(
+    start_server: StartServer, upstream: FakeIndex, cache_directory: Path
+) -> None:
+    """The source may be silent for much longer than that."""
+    config = toml(cache_directory, upstream.url, more='timeout = "5 min"')
+    server = await asyncio.to_thread(start_server, config)
+    upstream.stall_after(LARGE, 1 << 20)
+    async with client() as session, opened(session, f"{server.url}/files/big/{LARGE}") as response:
+        await response.content.readexactly(500_000)
+        response.close()
+
+    await asyncio.to_thread(server.stop)
+
+    assert '"event":"stopped"' in server.log
+    assert "Traceback" not in server.log
