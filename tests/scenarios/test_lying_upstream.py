@@ -65,6 +65,9 @@ async def raw(answer: Answer) -> AsyncIterator[str]:
         try:
             yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/{WHEEL}"
         finally:
+            listening.close()
+            # What was accepted in the last moment has yet to get as far as its writer: a download asks again by itself.
+            await asyncio.sleep(0.05)
             for writer in writers:
                 writer.transport.abort()
             await asyncio.sleep(0)
