@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -24,28 +24,12 @@ CONTENT = hashlib.shake_128(b"what is listed").digest(2_000_000)
 OTHER = hashlib.shake_128(b"what it was changed into").digest(2_000_000)
 
 
-@pytest.fixture
-async def server(run: Run, cache_directory: Path, public: FakeIndex) -> LocalServer:
-    public.has(WHEEL, content=CONTENT)
-    return await run(settings(cache_directory, {"public": simple(public.url, timeout="1 s")}))
-
-
-async def get_nothing_wrong(server: LocalServer) -> int:
-    """Ask, and give the status; 0 where the answer was broken off."""
-    try:
-        reply = await server.get(PATH)
-    except aiohttp.ClientError:
-        return 0
-    assert reply.status != 200 or reply.body == CONTENT
-    return reply.status
-
-
 Answer = Callable[[dict[str, str], asyncio.StreamWriter], Awaitable[None]]
+Raw = Callable[[Answer], Awaitable[str]]
 
 
 @asynccontextmanager
-async def raw(answer: Answer) -> AsyncIterator[str]:
-    """Run a server that says just what it is told to, and give the URL of its only file."""
+async def _answering(answer: Answer) -> AsyncIterator[str]:
 
     writers = []
 
@@ -65,12 +49,36 @@ async def raw(answer: Answer) -> AsyncIterator[str]:
         try:
             yield f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/{WHEEL}"
         finally:
-            listening.close()
-            # What was accepted in the last moment has yet to get as far as its writer: a download asks again by itself.
-            await asyncio.sleep(0.05)
             for writer in writers:
                 writer.transport.abort()
             await asyncio.sleep(0)
+
+
+@pytest.fixture
+async def raw() -> AsyncIterator[Raw]:
+    """Give what runs a server that says just what it is told to, and tells the URL of its only file."""
+    async with AsyncExitStack() as servers:
+
+        async def run(answer: Answer) -> str:
+            return await servers.enter_async_context(_answering(answer))
+
+        yield run
+
+
+@pytest.fixture
+async def server(raw: Raw, run: Run, cache_directory: Path, public: FakeIndex) -> LocalServer:  # noqa: ARG001 - ends after it
+    public.has(WHEEL, content=CONTENT)
+    return await run(settings(cache_directory, {"public": simple(public.url, timeout="1 s")}))
+
+
+async def get_nothing_wrong(server: LocalServer) -> int:
+    """Ask, and give the status; 0 where the answer was broken off."""
+    try:
+        reply = await server.get(PATH)
+    except aiohttp.ClientError:
+        return 0
+    assert reply.status != 200 or reply.body == CONTENT
+    return reply.status
 
 
 HEADS = {
@@ -89,15 +97,15 @@ HEADS = {
 @pytest.mark.parametrize("head", HEADS.values(), ids=HEADS)
 @pytest.mark.parametrize("status", [b"200 OK", b"206 Partial Content"])
 async def test_heads_that_lie_give_nothing_wrong(
-    server: LocalServer, public: FakeIndex, cache_directory: Path, status: bytes, head: bytes
+    server: LocalServer, raw: Raw, public: FakeIndex, cache_directory: Path, status: bytes, head: bytes
 ) -> None:
     async def answer(_: dict[str, str], writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 " + status + b"\r\n" + head + b"\r\n\r\n" + CONTENT)
 
-    async with raw(answer) as url:
-        public.has(WHEEL, content=CONTENT, url=url)
+    url = await raw(answer)
+    public.has(WHEEL, content=CONTENT, url=url)
 
-        said = await get_nothing_wrong(server)
+    said = await get_nothing_wrong(server)
 
     assert said in {0, 200, 502, 503}
     kept = large_files(cache_directory / "artifacts")
@@ -106,7 +114,7 @@ async def test_heads_that_lie_give_nothing_wrong(
 
 @pytest.mark.parametrize("lie", ["bytes 0-99/2000000", "bytes 300001-1999999/2000000", "nonsense", None])
 async def test_a_rest_that_is_another_part_is_not_put_behind_the_beginning(
-    server: LocalServer, public: FakeIndex, lie: str | None
+    server: LocalServer, raw: Raw, public: FakeIndex, lie: str | None
 ) -> None:
     async def answer(asked: dict[str, str], writer: asyncio.StreamWriter) -> None:
         if "range" not in asked:
@@ -116,17 +124,17 @@ async def test_a_rest_that_is_another_part_is_not_put_behind_the_beginning(
         rest = OTHER[CUT:]
         writer.write(f"HTTP/1.1 206 Partial Content\r\n{said}Content-Length: {len(rest)}\r\n\r\n".encode() + rest)
 
-    async with raw(answer) as url:
-        public.has(WHEEL, content=CONTENT, url=url)
+    url = await raw(answer)
+    public.has(WHEEL, content=CONTENT, url=url)
 
-        assert await get_nothing_wrong(server) in {0, 502, 503}
+    assert await get_nothing_wrong(server) in {0, 502, 503}
 
 
 @pytest.mark.parametrize("tagged", [True, False], ids=["under the same tag", "without a tag"])
 @pytest.mark.parametrize("ranges", [True, False], ids=["ranges", "no ranges"])
 @pytest.mark.parametrize("listed", [True, False], ids=["digest listed", "no digest"])
 async def test_a_file_that_changes_between_two_attempts_is_never_mixed(
-    server: LocalServer, public: FakeIndex, tagged: bool, ranges: bool, listed: bool
+    server: LocalServer, raw: Raw, public: FakeIndex, tagged: bool, ranges: bool, listed: bool
 ) -> None:
     """A strong tag that stays although the bytes change is the one lie that nobody can see without a digest."""
     if tagged and ranges and not listed:
@@ -147,13 +155,13 @@ async def test_a_file_that_changes_between_two_attempts_is_never_mixed(
             writer.write(b"HTTP/1.1 200 OK\r\n" + tag + b"Content-Length: 2000000\r\n\r\n")
         writer.write(content[start:] if content is OTHER else content[:CUT])
 
-    async with raw(answer) as url:
-        public.has(WHEEL, content=CONTENT, url=url, hashes=("sha256",) if listed else ())
-        public.file_etags = False
-        try:
-            reply = await server.get(PATH)
-        except aiohttp.ClientError:
-            return
+    url = await raw(answer)
+    public.has(WHEEL, content=CONTENT, url=url, hashes=("sha256",) if listed else ())
+    public.file_etags = False
+    try:
+        reply = await server.get(PATH)
+    except aiohttp.ClientError:
+        return
 
     assert reply.status in {502, 503} or reply.body in ({CONTENT} if listed else {CONTENT, OTHER})
 
