@@ -1,51 +1,16 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.config.models import Connection, GithubSource
 from proxy.errors import FileGone, SourceUnavailable
-from proxy.simple.model import File, NormalizedName
+from proxy.simple.model import File
 from proxy.sources.base import Listing
-from proxy.sources.credentials import keyring_of
-from proxy.sources.github import GitHubReleases, github_source
+from proxy.sources.github import GitHubReleases
 from proxy.sources.session import Session
 from tests.fakes.github import FakeGitHub
-from tests.fakes.identity import FakeTokens
-
-REPOSITORY = "my-org/models"
-WHEEL = "acme_model-1.0-py3-none-any.whl"
-ACME = NormalizedName("acme-model")
-
-
-@pytest.fixture
-async def github() -> AsyncIterator[FakeGitHub]:
-    async with FakeGitHub(prefix="/api/v3") as github:
-        github.has(REPOSITORY)
-        yield github
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[Session]:
-    async with Session() as session:
-        yield session
-
-
-@pytest.fixture
-def source(github: FakeGitHub, session: Session, monkeypatch: pytest.MonkeyPatch) -> GitHubReleases:
-    return make(github, session, monkeypatch, REPOSITORY)
-
-
-def make(
-    github: FakeGitHub, session: Session, monkeypatch: pytest.MonkeyPatch, *repositories: str, token: str | None = None
-) -> GitHubReleases:
-    monkeypatch.setenv("GITHUB_PAT", github.token if token is None else token)
-    connection = Connection.model_validate({"target": github.url, "auth_type": "PAT", "value": {"env": "GITHUB_PAT"}})
-    keyring = keyring_of({"connection-1": connection}, {}, session=session, tokens_of=lambda _: FakeTokens())
-    config = GithubSource.model_validate({"kind": "github", "repositories": repositories, "api_url": github.url})
-    return github_source("models", config, session=session, keyring=keyring)
+from tests.fakes.releases import ACME, REPOSITORY, WHEEL, make
 
 
 async def read(source: GitHubReleases, file: File, start: int = 0, end: int | None = None) -> bytes:

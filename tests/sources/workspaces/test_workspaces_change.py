@@ -1,67 +1,18 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
 import pytest
 
-from proxy.config.models import Workspace
 from proxy.errors import SourceError, SourceRefused
 from proxy.sources.credentials import Keyring
 from proxy.sources.session import Session, Upstream
 from proxy.sources.workspaces import WorkspaceConnections
 from proxy.tasks import Background
+from tests.fakes.authorising import FEED, TARGET, pair
 from tests.fakes.clock import FakeClock
-from tests.fakes.identity import FakeTokens
-from tests.fakes.management import WORKSPACE, FakeManagement
-
-FEED = "https://pkgs.dev.azure.com/my-org/_packaging/my-feed/pypi/simple/"
-TARGET = "https://pkgs.dev.azure.com/my-org"
-
-
-@pytest.fixture
-async def management() -> AsyncIterator[FakeManagement]:
-    async with FakeManagement() as management:
-        yield management
-
-
-@pytest.fixture
-async def session() -> AsyncIterator[Session]:
-    async with Session() as session:
-        yield session
-
-
-@pytest.fixture
-def tokens() -> FakeTokens:
-    return FakeTokens()
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-def workspace(
-    management: FakeManagement, session: Session, tokens: FakeTokens, clock: FakeClock
-) -> WorkspaceConnections:
-    config = Workspace.model_validate({"id": WORKSPACE, "management_url": management.url})
-    return WorkspaceConnections("research", config, session=session, tokens_of=lambda _: tokens, clock=clock)
-
-
-@pytest.fixture
-def keyring(workspace: WorkspaceConnections) -> Keyring:
-    return Keyring([], [workspace])
-
-
-async def pair(keyring: Keyring, url: str = FEED) -> str:
-    authorisation = await keyring.for_source("team").authorise(url)
-    assert authorisation is not None
-    kind, _, value = authorisation.headers["Authorization"].partition(" ")
-    assert kind == "Basic"
-    return base64.b64decode(value).decode()
+from tests.fakes.management import FakeManagement
 
 
 async def refusal(workspace: WorkspaceConnections) -> SourceError:

@@ -3,73 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-from collections.abc import AsyncIterator
 
 import pytest
 
-from proxy.errors import SourceError, SourceNonsense, SourceUnavailable
+from proxy.errors import SourceNonsense, SourceUnavailable
 from proxy.sources.session import Session, Upstream
-from tests.fakes.clock import FakeClock
+from tests.fakes.fetching import WHEEL, fail, fetch
 from tests.fakes.index import FakeIndex
-
-WHEEL = "bar-1.0-py3-none-any.whl"
-
-
-def basic(user: str, password: str) -> str:
-    return "Basic " + base64.b64encode(f"{user}:{password}".encode()).decode()
-
-
-@pytest.fixture
-def observed() -> list[tuple[str, int | str]]:
-    return []
-
-
-@pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
-async def session(observed: list[tuple[str, int | str]], clock: FakeClock) -> AsyncIterator[Session]:
-    def observe(source: str, outcome: int | str, seconds: float) -> None:
-        assert seconds >= 0
-        observed.append((source, outcome))
-
-    async with Session(user_agent="wheelgate/test", observe=observe, clock=clock) as session:
-        yield session
-
-
-@pytest.fixture
-async def index() -> AsyncIterator[FakeIndex]:
-    async with FakeIndex() as index:
-        index.has(WHEEL)
-        yield index
-
-
-@pytest.fixture
-async def other() -> AsyncIterator[FakeIndex]:
-    async with FakeIndex() as other:
-        yield other
-
-
-@pytest.fixture
-def upstream(session: Session) -> Upstream:
-    return Upstream(session, name="feed", timeout=2)
-
-
-async def fetch(upstream: Upstream, url: str, *, bulk: bool = False) -> bytes:
-    async with upstream.get(url, bulk=bulk) as response:
-        return await upstream.read(response, limit=1 << 20)
-
-
-async def fail(upstream: Upstream, url: str) -> SourceError:
-    with pytest.raises(SourceError) as failure:
-        await fetch(upstream, url)
-    assert failure.value.source == "feed"
-    assert failure.value.remedy or failure.value.retry_after is not None
-    return failure.value
-
 
 # What goes out
 
