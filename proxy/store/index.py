@@ -98,7 +98,9 @@ class Index:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the database."""
+        """Write what those who left meant to keep, and close the database."""
+        if self._batch:
+            await self._run(self._writer, self._write, self._batch)
         for thread in (self._reader, self._writer):
             if self._cache is not None:
                 await self._run(thread, self._cache.close)

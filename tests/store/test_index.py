@@ -56,6 +56,18 @@ async def test_who_leaves_takes_nobody_elses_record_along(tmp_path: Path) -> Non
         assert await index.get("staying") == b"1"
 
 
+async def test_what_somebody_who_left_put_is_there_after_the_end(tmp_path: Path) -> None:
+    async with Index(tmp_path) as index:
+        first = asyncio.ensure_future(index.put("first", b"1"))
+        second = asyncio.ensure_future(index.put("second", b"2"))
+        await asyncio.sleep(0)
+        second.cancel()
+        await asyncio.gather(first, second, return_exceptions=True)
+
+    async with Index(tmp_path) as index:
+        assert await index.get("second") == b"2"
+
+
 async def test_a_record_expires(tmp_path: Path) -> None:
     async with Index(tmp_path / "index") as index:
         await index.put("short", b"1", expire=-1)
