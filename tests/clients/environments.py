@@ -72,6 +72,8 @@ def surroundings(home: Path) -> Mapping[str, str]:
     inherited = {name: value for name, value in os.environ.items() if not name.startswith(OTHERS_SETTINGS)}
     return inherited | {
         "HOME": str(home),
+        # No sentence of theirs is broken into lines: whoever starts the tests may have a narrow terminal.
+        "COLUMNS": "10000",
         "XDG_CACHE_HOME": str(home / "cache"),
         "NO_PROXY": "127.0.0.1,localhost",
         "no_proxy": "127.0.0.1,localhost",
