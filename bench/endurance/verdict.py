@@ -32,7 +32,7 @@ _SHOWN = 12
 _LATE_WORK = 60.0
 """Seconds for which a download goes on trying after a fault."""
 _EXCUSES: Mapping[str, frozenset[str]] = {
-    "artifact wrong, nothing kept": frozenset({"wrong"}),
+    "artifact wrong, nothing kept": frozenset({"wrong", "nonsense"}),
     "file broken off": frozenset({"wrong", "stall", "cut", "500", "503", "429", "nonsense", "refused", "slow"}),
     "worker ended": frozenset({"kill"}),
 }
