@@ -202,6 +202,14 @@ class Feed:
         beside = await self._knowledge.of(self, merged)
         return judge(merged, self.policy, beside, now=now)[file.filename].verdict
 
+    async def inspected(self, project: NormalizedName, entry: Entry) -> Entry:
+        """Give a file again, after what is missing of it was found out as far as possible. Raises: as `entry`."""
+        await self.mirrors[entry.source].inspect(project, entry.file)
+        ready = self._ready.get(project)
+        if ready is not None:
+            ready.good_until = 0.0
+        return await self.entry(project, entry.file.filename)
+
     async def doubt(self, project: NormalizedName, source: str) -> None:
         """Ask `source` anew, because what its page says has just turned out to be no longer so. Raises: SourceError."""
         await self.mirrors[source].refresh(project)

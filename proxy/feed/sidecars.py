@@ -62,6 +62,9 @@ class Sidecars:
 
         Raises: FileAbsent where none is advertised; SourceError.
         """
+        if entry.file.core_metadata is False and entry.file.is_wheel:
+            # Another process may advertise it already, and what is advertised is never missing.
+            entry = await feed.inspected(project, entry)
         file, mirror = entry.file, feed.mirrors[entry.source]
         if file.core_metadata is False:
             raise FileAbsent(project, f"{file.filename}.metadata", feed.name)

@@ -96,6 +96,9 @@ class Mirror(Protocol):
     async def forget(self, project: NormalizedName, file: File) -> None:
         """Forget what parts of `file` have shown: the whole turned out to be other bytes."""
 
+    async def inspect(self, project: NormalizedName, file: File) -> None:
+        """Find out now what is still missing of `file`, because somebody asks for it."""
+
 
 class SwitchedOff:
     """Stands for a source that is switched off (`offline = true`): nothing is asked of it, whatever is asked here."""

@@ -18,12 +18,12 @@ from pathlib import Path
 
 import structlog
 
-from proxy.errors import FileGone, SourceError, SourceUnavailable
+from proxy.errors import FileGone, SourceError
 from proxy.mirror.base import Clock
 from proxy.mirror.facts import Facts, Seen, completed, decode, encode, fact_of, is_of, lacks_metadata
 from proxy.mirror.lull import Lull
 from proxy.mirror.precedence import first_of, newest_first, newest_versions
-from proxy.mirror.reading import NoRanges, read_metadata, told_by
+from proxy.mirror.reading import NoRanges, digest_of, read_metadata, told_by
 from proxy.rules.wheel import WheelUnreadable
 from proxy.simple.model import File, NormalizedName, Page
 from proxy.sources.base import Opener
@@ -39,8 +39,8 @@ AT_ONCE = 8
 """How many files of a source are read at a time while somebody waits for them."""
 BEHIND = 3
 """How many of a source are read at a time when nobody does."""
-AGAIN = 60.0
-"""Seconds after which a source that failed in the middle is read again."""
+AGAIN, PATIENCE = 60.0, 5.0
+"""Seconds after which a source that failed in the middle is read again; for which who asks for one file may wait."""
 SAVE_EVERY = 2.0
 """Seconds between two saves while many files are read."""
 PAGES_IN_MEMORY = 512
@@ -96,6 +96,7 @@ class Inspector:
         self._flights: Flights[NormalizedName, None] = Flights(background)
         self._prepared: dict[NormalizedName, dict[str, Facts]] = {}
         self._urgent: Flights[NormalizedName, None] = Flights(background)
+        self._asked: Flights[tuple[NormalizedName, str], None] = Flights(background)
         self._slots = asyncio.Semaphore(AT_ONCE)
         self._slots_behind = asyncio.Semaphore(BEHIND)
         self._lull = Lull()
@@ -176,6 +177,16 @@ class Inspector:
         if facts.pop(file.filename, None) is not None:
             self._changed(project)
             await self._save(project, facts)
+
+    async def inspect(self, project: NormalizedName, file: File) -> None:
+        """Read now what is missing of `file`, or take over what another process has read; wait for it a while."""
+        seen = self._seen.get(project)
+        listed = next((each for each in seen.given.files if each.filename == file.filename), None) if seen else None
+        if seen is None or listed is None or not self._lacks(listed, seen.facts.get(listed.filename)):
+            return
+        key = project, listed.filename
+        flight = self._asked.launch(key, lambda: self._inspect(project, [listed], self._slots))
+        await asyncio.wait([flight], timeout=PATIENCE)
 
     def _may_read(self, project: NormalizedName) -> bool:
         return self._clock() >= self._not_before.get(project, 0.0)
@@ -319,7 +330,7 @@ class Inspector:
                     facts[file.filename] = fact
                     self._changed(project)
                 if self._lacks_digest(file, fact):
-                    fact.sha256, fact.size = await self._digest(file)
+                    fact.sha256, fact.size = await digest_of(self._opener, file)
                     facts[file.filename] = fact
                     await self._write_back(file, fact.sha256)
             except FileGone:
@@ -349,16 +360,6 @@ class Inspector:
         fact.metadata, fact.requires_python = await told_by(metadata)
         await self._index.put(metadata_key(fact.metadata), metadata)
         return len(metadata)
-
-    async def _digest(self, file: File) -> tuple[str, int]:
-        digest, size = hashlib.sha256(), 0
-        async with self._opener.open(file) as body:
-            async for chunk in body.chunks:
-                await asyncio.to_thread(digest.update, chunk)
-                size += len(chunk)
-            if body.size is not None and body.size != size:
-                raise SourceUnavailable(self._opener.name, f"{file.filename} broke off at {size} of {body.size} bytes")
-        return digest.hexdigest(), size
 
     async def _write_back(self, file: File, sha256: str) -> None:
         if self._record is None or file.hashes:

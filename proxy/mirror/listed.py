@@ -151,6 +151,10 @@ class ListedMirror:
         """Forget what parts of `file` have shown."""
         await self._inspector.forget(project, file)
 
+    async def inspect(self, project: NormalizedName, file: File) -> None:
+        """Find out now what is still missing of `file`."""
+        await self._inspector.inspect(project, file)
+
     async def _known(self, look: _Look, good_until: float) -> Known:
         if look.page is None:
             return Known(None, look.at, good_until)

@@ -137,6 +137,10 @@ class PagedMirror:
         """Forget what parts of `file` have shown."""
         await self._inspector.forget(project, file)
 
+    async def inspect(self, project: NormalizedName, file: File) -> None:
+        """Find out now what is still missing of `file`."""
+        await self._inspector.inspect(project, file)
+
     def _judge(self, record: Record) -> Verdict:
         if self.offline:
             return Verdict.DEAD if record.page is None else Verdict.FRESH

@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from pathlib import Path
 
+from proxy.errors import SourceUnavailable
 from proxy.rules.wheel import WheelUnreadable, read_by, requires_python_of
 from proxy.simple.model import File
 from proxy.sources.base import Opener
@@ -39,6 +40,18 @@ async def told_by(metadata: bytes) -> tuple[str, str | None]:
         return hashlib.sha256(metadata).hexdigest(), requires_python_of(metadata)
 
     return await asyncio.to_thread(tell) if len(metadata) > _LARGE else tell()
+
+
+async def digest_of(opener: Opener, file: File) -> tuple[str, int]:
+    """Read a whole file for its sha256 and its size in bytes. Raises: SourceError, FileGone."""
+    digest, size = hashlib.sha256(), 0
+    async with opener.open(file) as body:
+        async for chunk in body.chunks:
+            await asyncio.to_thread(digest.update, chunk)
+            size += len(chunk)
+        if body.size is not None and body.size != size:
+            raise SourceUnavailable(opener.name, f"{file.filename} broke off at {size} of {body.size} bytes")
+    return digest.hexdigest(), size
 
 
 async def _size(opener: Opener, file: File) -> int:

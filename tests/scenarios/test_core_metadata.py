@@ -142,6 +142,21 @@ async def test_metadata_is_read_out_of_wheels_where_the_upstream_has_none(
     assert None not in asked
 
 
+async def test_metadata_that_this_process_does_not_advertise_yet_are_read_for_who_asks(
+    run: Run, tmp_path: Path, public: FakeIndex
+) -> None:
+    """Another process may advertise them already: clients do not know which one they ask."""
+    for minor in range(60):
+        public.has(f"many-1.{minor}-py3-none-any.whl")
+    server = await run(settings(tmp_path / "other", {"public": simple(public.url)}))
+
+    page = await server.page("/simple/many/")
+    reply = await server.get("/files/many/many-1.0-py3-none-any.whl.metadata")
+
+    assert "core-metadata" not in page.file("many-1.0-py3-none-any.whl")
+    assert reply.body == metadata("many", "1.0")
+
+
 async def test_without_ranges_metadata_is_advertised_once_the_wheel_is_here(
     run: Run, tmp_path: Path, public: FakeIndex
 ) -> None:
