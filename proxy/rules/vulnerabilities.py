@@ -53,13 +53,9 @@ class VulnerabilityRule:
             return Verdict(
                 served=False, rule="vulnerabilities", reason=_reason(project, text, left), advisories=_ids(left)
             )
-        if ignored:
-            ends_at = min(max(until.ends_at for one, until in ignored if one.id == name) for name in names)
-            shown = "; ".join(f"{one.id} is ignored until {until.day}: {until.why}" for one, until in ignored)
-            return Verdict(
-                served=True, rule="vulnerabilities", reason=shown, changes_at=ends_at, advisories=_ids(found)
-            )
-        return SERVED
+        ends_at = min(max(until.ends_at for one, until in ignored if one.id == name) for name in names)
+        shown = "; ".join(f"{one.id} is ignored until {until.day}: {until.why}" for one, until in ignored)
+        return Verdict(served=True, rule="vulnerabilities", reason=shown, changes_at=ends_at, advisories=_ids(found))
 
     def _known_of(self, advisories: Advisories, project: NormalizedName) -> Known:
         """Give what counts of a project; worked out once, and only for those there is something about."""

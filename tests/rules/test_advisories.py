@@ -54,6 +54,7 @@ def events(*pairs: str, kind: str = "ECOSYSTEM") -> list[Any]:
         (advisory(events("introduced 1.0.0", "fixed 1.2.0-rc.1", kind="SEMVER")), ["1.1", "1.2.0b1"], ["1.2.0rc1"]),
         (advisory(events("introduced 0", kind="GIT")), [], ["1"]),
         (advisory(versions=["1.0.0", "2.0-1"]), ["1.0", "1", "2.0.post1"], ["1.1"]),
+        (advisory(versions=["unreadable", "1.0"]), ["1"], ["1.1"]),
         (advisory(events("introduced 5"), ["1"]), ["1", "5"], ["2"]),
         (advisory(events("introduced 0", "fixed unreadable")), ["99"], []),
         (advisory(events("introduced unreadable", "fixed 2")), ["1"], ["2"]),
