@@ -19,6 +19,7 @@ class FakeProxy:
         self._authorization = authorization
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
 
     async def __aenter__(self) -> Self:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -32,6 +33,9 @@ class FakeProxy:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        for writer in self._writers:
+            writer.transport.abort()
+        await asyncio.sleep(0)
 
     @property
     def address(self) -> str:
@@ -43,6 +47,7 @@ class FakeProxy:
         assert task is not None
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        self._writers.add(writer)
         try:
             await self._pass_on(reader, writer)
         except (OSError, asyncio.IncompleteReadError):

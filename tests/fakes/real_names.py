@@ -54,9 +54,13 @@ class RealNames:
         """Stop serving."""
         assert self._server is not None
         self._server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        # Also those that are closing: encrypted ones would wait for the other side's goodbye.
         for writer in self._writers:
             writer.transport.abort()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
@@ -64,10 +68,11 @@ class RealNames:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         self._writers.add(writer)
-        with contextlib.suppress(OSError, asyncio.IncompleteReadError):
-            await self._tunnel(reader, writer)
-        self._writers.discard(writer)
-        writer.close()
+        try:
+            with contextlib.suppress(OSError, asyncio.IncompleteReadError):
+                await self._tunnel(reader, writer)
+        finally:
+            writer.close()
 
     async def _tunnel(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
