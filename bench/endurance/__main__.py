@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ from bench.tools import CACHE, ROOT, say
 @click.option("--keep", is_flag=True, help="Keep the server's log and cache, and say where they are.")
 def main(*, minutes: float, processes: int, save: bool, keep: bool) -> None:
     """Put the server under mixed load with faults, and judge memory, descriptors, tasks, bytes and errors."""
+    # Ended from outside, it ends what it has started, as with Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     CACHE.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix="soak-", dir=CACHE))
     rows: list[list[str]] = []
