@@ -65,6 +65,7 @@ class FakeProxy:
             await writer.drain()
             return
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._to_port)
+        self._writers.add(there_writer)
         if first.startswith("CONNECT"):
             writer.write(b"HTTP/1.1 200 Connected\r\n\r\n")
         else:

@@ -88,6 +88,7 @@ class RealNames:
         if certificate is not None:
             await writer.start_tls(certificate)
         there_reader, there_writer = await asyncio.open_connection("127.0.0.1", port)
+        self._writers.add(there_writer)
         try:
             await asyncio.gather(_copy(reader, there_writer), _copy(there_reader, writer))
         finally:
