@@ -174,9 +174,10 @@ async def test_offline_serves_what_is_remembered_and_cached_and_asks_nobody(
     clock.pass_by(20 * 24 * HOUR)
 
     offline = await run(settings(cache_directory, {"public": simple(public.url, offline=True, **WINDOWS)}), clock=clock)
-    page = await offline.page("/simple/bar/")
+    # Both are on the disk a moment after the answer.
+    page = await offline.until(lambda reply: reply.status == 200, "/simple/bar/")
     file = await offline.get(f"/files/bar/{FIRST}")
-    sidecar = await offline.get("/files/bar/bar-3.0-py3-none-any.whl.metadata")
+    sidecar = await offline.until(lambda reply: reply.status == 200, "/files/bar/bar-3.0-py3-none-any.whl.metadata")
     unknown = await offline.get("/simple/new/")
     uncached = await offline.get("/files/bar/bar-3.0-py3-none-any.whl")
 
