@@ -29,6 +29,10 @@ T = TypeVar("T")
 
 _BUSY = 5.0
 """Seconds to wait for another process that writes."""
+_TURN = 0.01
+"""Seconds between two attempts to open one that another process has to itself."""
+_TAKEN = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_PROTOCOL}
+"""The primary error codes of a database that is another's for a moment; the extended ones keep them in the low byte."""
 AGAIN = 5.0
 """Seconds after which one that could not be opened is tried again."""
 _REMEDY = "restore the file (from wheelgate pins export), or move it away to begin anew; no restart is needed"
@@ -223,6 +227,21 @@ def _nobody(is_out_of_order: bool) -> None:
 
 
 def _opened(file: Path) -> sqlite3.Connection:
+    """Open one for writing, however many processes do so at this moment.
+
+    SQLite does not wait itself: of two that turn a new one to WAL, or find one being closed, one is refused at once.
+    """
+    until = time.monotonic() + _BUSY
+    while True:
+        try:
+            return _connected(file)
+        except sqlite3.Error as error:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _TAKEN or time.monotonic() >= until:
+                raise
+        time.sleep(_TURN)
+
+
+def _connected(file: Path) -> sqlite3.Connection:
     database = sqlite3.connect(file, timeout=_BUSY, isolation_level=None, check_same_thread=False)
     try:
         database.execute("PRAGMA journal_mode = WAL")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -29,6 +31,17 @@ async def test_one_that_cannot_be_read_is_not_an_empty_one(file: Path) -> None:
 
         assert not pins.is_open
     assert told == [True]
+
+
+async def test_many_begin_one_at_the_same_moment(tmp_path: Path) -> None:
+    for turn in range(100):
+        async with AsyncExitStack() as stack:
+            ledgers = [Pins(tmp_path / f"{turn}.db") for _ in range(8)]
+
+            await asyncio.gather(*(stack.enter_async_context(pins) for pins in ledgers))
+
+            assert [pins.trouble for pins in ledgers] == [""] * 8
+            assert [await pins.of("public", "foo") for pins in ledgers] == [[]] * 8
 
 
 async def test_it_is_used_again_once_it_is_mended(file: Path) -> None:
