@@ -35,8 +35,8 @@ log = structlog.get_logger(__name__)
 
 BUDGET = 0.5
 """Seconds that the first answer for a page waits for what its newest files tell."""
-AT_ONCE = 8
-"""How many files of a source are read at a time while somebody waits for them."""
+AT_ONCE, OF_ONE_PAGE = 48, 8
+"""How many files of a source, and of one of its pages, are read at a time while somebody waits for them."""
 BEHIND = 3
 """How many of a source are read at a time when nobody does."""
 AGAIN, PATIENCE = 60.0, 5.0
@@ -301,7 +301,7 @@ class Inspector:
         kept = 0
         try:
             while left and kept < budget and self._clock() <= until:
-                some = [left.popleft() for _ in range(min(AT_ONCE, len(left)))]
+                some = [left.popleft() for _ in range(min(OF_ONE_PAGE, len(left)))]
                 lacking = [file for file in some if self._lacks(file, facts.get(file.filename))]
                 has_read = has_read or bool(lacking)
                 async with asyncio.TaskGroup() as group:
