@@ -53,6 +53,7 @@ class Alone:
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         async with asyncio.TaskGroup() as group:
             current = await self._start(group, config, sockets)
+            _give_back()
             host = config.server.host
             port = port_of(sockets)
             self._orders.announce(config, host, port)
@@ -134,7 +135,7 @@ class Alone:
 
 
 def _give_back() -> None:
-    """Give the memory of what has ended back, to Python and to the system. Some 0.1 s, once for each reload."""
+    """Give the memory of what has ended back, to Python and to the system: a start, or a generation. Up to 0.1 s."""
     # The parts of a generation know each other, and all that it kept goes only with them: left to the collector, which
     # looks through a large process seldom, two or three of them were in memory.
     gc.collect()

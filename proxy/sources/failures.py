@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 import aiohttp
-from tenacity import AsyncRetrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnavailable
 from proxy.sources.authorisation import Authorisation
@@ -32,8 +31,15 @@ class Passing(SourceUnavailable):
 async def again(ask: Callable[P, Awaitable[T]], *args: P.args, **kwargs: P.kwargs) -> T:
     """Ask once more after a passing failure, and once more after that, with growing pauses.
 
-    Made only after a failure: the machinery of retries costs more than many an answer.
+    Made, and even imported, only after a failure: the machinery of retries costs more than many an answer.
     """
+    from tenacity import (  # noqa: PLC0415 - as above
+        AsyncRetrying,
+        retry_if_exception_type,
+        stop_after_attempt,
+        wait_exponential_jitter,
+    )
+
     retrying = AsyncRetrying(
         retry=retry_if_exception_type(Passing),
         stop=stop_after_attempt(MORE_ATTEMPTS),
