@@ -180,7 +180,9 @@ def _html(project: str, files: list[Listed], *, with_metadata: bool) -> bytes:
     lines = ["<!DOCTYPE html>", "<html><head>", '<meta name="pypi:repository-version" content="1.1">']
     lines += [f"<title>Links for {project}</title></head><body>", f"<h1>Links for {project}</h1>"]
     for file in files:
-        more = f' data-core-metadata="sha256={file.metadata}"' if with_metadata else ""
+        # Under both names, as public indexes have it (PEP 714): clients of before 2023 know the first one only.
+        known = f'"sha256={file.metadata}"'
+        more = f" data-dist-info-metadata={known} data-core-metadata={known}" if with_metadata else ""
         href = f"../../files/{project}/{file.filename}#sha256={file.sha256}"
         lines.append(f'<a href="{href}" data-requires-python="&gt;=3.8"{more}>{file.filename}</a><br>')
     return "\n".join([*lines, "</body></html>", ""]).encode()

@@ -55,10 +55,20 @@ class Here:
     size: int
     sha256: str
     replaceable: bool
+    is_ours: bool = False
+    """Whether it is in the cache, on a disk that answers at once; a folder of packages may be on a network's."""
 
     def open(self) -> BinaryIO:
         """Open it: from then on neither eviction nor deletion breaks the reader. Raises: OSError."""
         return self.path.open("rb", buffering=0)
+
+    def read(self) -> bytes:
+        """Read the whole of it. Blocks. Raises: OSError; FileNotFoundError where it is another file by now."""
+        with self.open() as stream:
+            body = stream.read(self.size + 1)
+        if len(body) != self.size:
+            raise FileNotFoundError(self.path)
+        return body
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +147,7 @@ class Files:
         if isinstance(mirror.opener, Local):
             here = await self._local(mirror, mirror.opener, project, file)
         elif file.sha256 is not None and (artifact := self._artifacts.find(file.sha256)) is not None:
-            here = Here(artifact.path, artifact.size, artifact.digest, mirror.private)
+            here = Here(artifact.path, artifact.size, artifact.digest, mirror.private, is_ours=True)
         if here is None:
             return None
         await self._pinning.serve(entry.source, project, file.filename, here.sha256)

@@ -94,7 +94,7 @@ class Artifacts:
             size = await self._size(request, coming)
         if entry.file.sha256 is None and size is not None and size <= SMALL:
             artifact = await coming.download().finished()
-            here = Here(artifact.path, artifact.size, artifact.digest, coming.replaceable)
+            here = Here(artifact.path, artifact.size, artifact.digest, coming.replaceable, is_ours=True)
             # What the cache could not keep (a full disk) is sent as it comes instead.
             with suppress(FileNotFoundError):
                 return await send_here(request, here, entry.file.filename)
