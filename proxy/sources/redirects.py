@@ -11,6 +11,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import socket
+from functools import lru_cache
 from urllib.parse import quote, urljoin, urlsplit, urlunsplit
 
 from yarl import URL
@@ -112,6 +113,8 @@ def _last_name(url: URL) -> str:
     return url.raw_path.rstrip("/").rpartition("/")[2].lower()
 
 
+# A source has a host or two, and each request asks twice.
+@lru_cache(maxsize=1024)
 def _literal_address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
     """Read an address in any spelling that the resolver would take for one (`0xa9fea9fe`, `169.254.43518`)."""
     try:
