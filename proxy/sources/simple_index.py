@@ -283,7 +283,10 @@ def _unpack(validator: str | None) -> _Validator | None:
 
 def _digest(body: bytes, base_url: str) -> str:
     # The links of a page depend on where it lies.
-    return hashlib.sha256(base_url.encode() + b"\n" + body).hexdigest()[:32]
+    digest = hashlib.sha256(base_url.encode() + b"\n")
+    # Not joined with the body: a copy of a large one costs as much as its digest.
+    digest.update(body)
+    return digest.hexdigest()[:32]
 
 
 def _max_age(response: aiohttp.ClientResponse) -> float | None:
