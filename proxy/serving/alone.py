@@ -17,6 +17,7 @@ from proxy.config import Config
 from proxy.errors import WheelgateError
 from proxy.serving.generation import GRACE, serving
 from proxy.serving.listening import close, port_of
+from proxy.serving.memory import settle
 from proxy.serving.reloading import Orders, rebind, refuse, reload, tell
 from proxy.telemetry.metrics import Metrics
 
@@ -48,6 +49,7 @@ class Alone:
 
         Gives whether it ended in peace. Raises: what building raises.
         """
+        settle()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             loop.add_signal_handler(number, self._signals.put_nowait, number)

@@ -18,6 +18,7 @@ from proxy.assembly import Readiness
 from proxy.config import Config
 from proxy.serving.generation import GRACE, serving
 from proxy.serving.listening import close
+from proxy.serving.memory import settle
 from proxy.serving.reloading import Orders
 from proxy.telemetry.metrics import Metrics
 
@@ -57,6 +58,7 @@ def work(duty: Duty) -> None:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
     duty.not_ours()
+    settle()
     supervisor = os.getppid()
     structlog.contextvars.bind_contextvars(worker=duty.number)
     try:
