@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import gc
 import signal
 import socket
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,7 +14,7 @@ from proxy.config import Config
 from proxy.errors import WheelgateError
 from proxy.serving.generation import GRACE, serving
 from proxy.serving.listening import close, port_of
-from proxy.serving.memory import settle
+from proxy.serving.memory import give_back, settle
 from proxy.serving.reloading import Orders, rebind, refuse, reload, tell
 from proxy.telemetry.metrics import Metrics
 
@@ -55,7 +52,7 @@ class Alone:
             loop.add_signal_handler(number, self._signals.put_nowait, number)
         async with asyncio.TaskGroup() as group:
             current = await self._start(group, config, sockets)
-            _give_back()
+            give_back()
             host = config.server.host
             port = port_of(sockets)
             self._orders.announce(config, host, port)
@@ -98,7 +95,7 @@ class Alone:
         """Let go of a generation that has ended."""
         self._running.discard(task)
         if self._running:
-            _give_back()
+            give_back()
 
     async def _renew(self, group: asyncio.TaskGroup, current: _Generation) -> _Generation:
         """Give the generation of the new configuration; `current` itself where that one does not do."""
@@ -134,13 +131,3 @@ class Alone:
         self._in_peace = False
         for task in self._running:
             task.cancel()
-
-
-def _give_back() -> None:
-    """Give the memory of what has ended back, to Python and to the system: a start, or a generation. Up to 0.1 s."""
-    # The parts of a generation know each other, and all that it kept goes only with them: left to the collector, which
-    # looks through a large process seldom, two or three of them were in memory.
-    gc.collect()
-    # glibc keeps what is freed for later, and the next generation was built beside it. Elsewhere there is no such call.
-    with suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
