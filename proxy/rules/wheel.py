@@ -17,6 +17,8 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
+from email.message import Message
+from email.parser import BytesHeaderParser
 
 from packaging.version import Version
 
@@ -53,6 +55,8 @@ _BLANK_LINE = re.compile(rb"\r?\n\r?\n")
 _LONGEST_HEADERS = 512 << 10
 """How much of METADATA is read for its fields, in bytes: a parser takes seconds for megabytes of them."""
 _LONGEST_FIELD = 1000
+
+_parser = BytesHeaderParser()
 
 Reading = Generator[tuple[int, int], bytes, bytes]
 """Yields the start and the end of a range, is sent its bytes, and returns what was looked for."""
@@ -105,13 +109,9 @@ def headers_of(metadata: bytes) -> bytes:
 
 def fields_of(metadata: bytes) -> CoreMetadata:
     """Read the fields of METADATA, leniently: what is wrong with one does not keep the others from being read."""
-    # It brings the list of all licenses along.
-    from packaging.metadata import parse_email  # noqa: PLC0415
-
-    raw, _ = parse_email(headers_of(metadata) + b"\n\n")
-    return CoreMetadata(
-        _one_line(raw.get("name")), _one_line(raw.get("version")), _one_line(raw.get("requires_python"))
-    )
+    # Not `packaging.metadata`: it takes every field apart, and brings the list of all licenses along.
+    message = _parser.parsebytes(headers_of(metadata) + b"\n\n")
+    return CoreMetadata(*(_only(message, name) for name in ("Name", "Version", "Requires-Python")))
 
 
 def requires_python_of(metadata: bytes) -> str | None:
@@ -239,6 +239,9 @@ def _advance(search: Reading, got: bytes | None) -> tuple[tuple[int, int] | None
         return None, end.value
 
 
-def _one_line(value: str | None) -> str | None:
-    joined = " ".join(value.split()) if value is not None else ""
+def _only(message: Message, name: str) -> str | None:
+    """Give a field on one line; `None` where it is there twice, or is not ASCII, as none of ours may be."""
+    values: list[object] = list(message.get_all(name, []))
+    value = values[0] if len(values) == 1 else None
+    joined = " ".join(value.split()) if isinstance(value, str) else ""
     return joined if joined and len(joined) <= _LONGEST_FIELD and joined.isprintable() else None

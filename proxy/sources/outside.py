@@ -61,7 +61,7 @@ def find_proxy(url: URL, configured: str | None = None) -> URL | None:
     """
     host = url.host
     proxies = _proxies(tuple(map(os.environ.get, _VARIABLES)))
-    if not host or proxy_bypass_environment(f"{host}:{url.port}", proxies):
+    if not (configured or proxies) or not host or proxy_bypass_environment(f"{host}:{url.port}", proxies):
         return None
     proxy = configured or proxies.get(url.scheme)
     if not proxy:
