@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing, contextmanager, suppress
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
 from http import HTTPStatus
 from typing import BinaryIO, NoReturn
 
@@ -24,6 +24,7 @@ from proxy.feed.files import Coming, Here
 from proxy.rules.ranges import Range, Unsatisfiable, Whole, if_none_match, parse
 from proxy.sources.base import Chunk
 from proxy.telemetry.audit import Subject
+from proxy.web.outflow import corked, send_file
 
 log = structlog.get_logger(__name__)
 
@@ -107,45 +108,21 @@ async def send_here(request: web.BaseRequest, here: Here, filename: str) -> web.
         transport = request.transport
         if transport is None:
             raise Aborted
-        with _corked(transport):
-            await response.prepare(request)
+        await response.prepare(request)
+        with corked(transport):
             await _send_part(transport, stream, start, count)
         await response.write_eof()
     return response
 
 
 async def _send_part(transport: asyncio.Transport, stream: BinaryIO, start: int, count: int) -> None:
-    if not count:
-        return
     try:
-        sent = await asyncio.get_running_loop().sendfile(transport, stream, start, count)
+        sent = await send_file(transport, stream, start, count) if count else 0
     except (OSError, RuntimeError) as error:
         raise Aborted from error
     if sent < count:
         # Cut short by somebody else meanwhile: the client must not wait for the rest.
         raise Aborted
-
-
-@contextmanager
-def _corked(transport: asyncio.BaseTransport) -> Iterator[None]:
-    """Let the kernel fill each segment: pushed out piece by piece, a file costs half as much CPU time again.
-
-    Source: tcp(7), TCP_CORK.
-    """
-    connection = transport.get_extra_info("socket")
-    if connection is None or not hasattr(socket, "TCP_CORK"):
-        yield
-        return
-    _cork(connection, True)
-    try:
-        yield
-    finally:
-        _cork(connection, False)
-
-
-def _cork(connection: socket.socket, on: bool) -> None:
-    with suppress(OSError):  # it is closed, or no TCP
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
 
 
 async def send_coming(

@@ -1,0 +1,83 @@
+"""A file from the disk's cache to a connection, by the kernel, in turns with everybody else.
+
+`loop.sendfile` asks the kernel for the whole file at once. To a client that takes it as fast as it comes, on this
+machine or over a fast network, that is one call of tens of milliseconds in which nobody else is answered. So it is
+asked for in pieces, and after each of them the others have their turn.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import BinaryIO
+
+PIECE = 4 << 20
+"""Bytes that the kernel is asked to send at once: some 0.4 ms of its time."""
+
+
+@contextmanager
+def corked(transport: asyncio.BaseTransport) -> Iterator[None]:
+    """Let the kernel fill each segment: pushed out piece by piece, a file costs half as much CPU time again.
+
+    Behind the headers, not around them: with both in one segment clients on the same machine that take a file at the
+    same time are offered a small window each, for good, and get it at half the rate.
+
+    Source: tcp(7), TCP_CORK.
+    """
+    connection = transport.get_extra_info("socket")
+    if connection is None or not hasattr(socket, "TCP_CORK"):
+        yield
+        return
+    _cork(connection, True)
+    try:
+        yield
+    finally:
+        _cork(connection, False)
+
+
+async def send_file(transport: asyncio.Transport, stream: BinaryIO, start: int, count: int) -> int:
+    """Send `count` bytes of a file from `start` on; give how many there were.
+
+    Raises: OSError, RuntimeError where the connection is closed.
+    """
+    loop = asyncio.get_running_loop()
+    connection = transport.get_extra_info("socket")
+    if connection is None or not hasattr(os, "sendfile") or transport.get_write_buffer_size():
+        return await loop.sendfile(transport, stream, start, count)
+    # A descriptor of our own for the same connection: the transport's may not be waited for beside it.
+    with connection.dup() as own:
+        into, source, end = own.fileno(), stream.fileno(), start + count
+        while start < end:
+            try:
+                sent = os.sendfile(into, source, start, min(PIECE, end - start))
+            except (BlockingIOError, InterruptedError):
+                await _writable(loop, into)
+                continue
+            if not sent:
+                break
+            start += sent
+            await asyncio.sleep(0)
+        return count - (end - start)
+
+
+async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+    """Wait until the kernel takes more, or the connection has ended."""
+    ready = loop.create_future()
+    loop.add_writer(descriptor, _set, ready)
+    try:
+        await ready
+    finally:
+        loop.remove_writer(descriptor)
+
+
+def _set(ready: asyncio.Future[None]) -> None:
+    if not ready.done():
+        ready.set_result(None)
+
+
+def _cork(connection: socket.socket, on: bool) -> None:
+    with suppress(OSError):  # it is closed, or no TCP
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, on)
