@@ -45,6 +45,8 @@ class Background:
         task = asyncio.create_task(self._guard(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        # What is cancelled before its first turn never came to `work`, and Python would warn of that.
+        task.add_done_callback(lambda _: work.close())
         return task
 
     async def _guard(self, work: Coroutine[Any, Any, object], name: str) -> None:
