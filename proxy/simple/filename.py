@@ -192,6 +192,13 @@ def versions_of(filenames: list[str], project: NormalizedName) -> list[str]:
     stem = next((name[:start] for name in filenames if name.endswith(".whl")), "")
     if not start or normalize(stem[:-1]) != project:
         return [version_of(each, project) for each in filenames]
+    joined = "|" + "|".join(filenames)
+    begun = joined.split(f"|{stem}")
+    if len(begun) == len(filenames) + 1 == joined.count("|") + 1 and f"{joined}|".count(".whl|") == len(filenames):
+        # Nothing but such wheels. One without a second dash gives what is no version.
+        texts = [rest.partition("-")[0] for rest in begun[1:]]
+        if are_normal([*set(texts)]):
+            return texts
     texts = [
         each[start:end]
         if each.startswith(stem) and each.endswith(".whl") and (end := each.find("-", start)) > 0

@@ -127,8 +127,21 @@ class Resolver:
         # Behind the steps that all have in common there are no others, no scheme and no second slash.
         if joined.count("..") != len(links) * start.count("..") or any(odd in joined for odd in ("/./", "//", ":")):
             return None
-        resolved = self._resolve_odd(start)
-        return None if resolved is None else [resolved[0] + link[len(start) :] for link in links]
+        folder = self._upwards(start)
+        return None if folder is None else [folder + link[len(start) :] for link in links]
+
+    def _upwards(self, steps: str) -> str | None:
+        """Give the folder that `steps` (`../../`, or `/`) lead to; by hand where that is plain.
+
+        Source: RFC 3986 §5.2.4.
+        """
+        base = _ABSOLUTE.fullmatch(self.base_url)
+        if base is None or base[3] is not None or any(odd in base[2] for odd in ("?", "./", "//")):
+            resolved = self._resolve_odd(steps)
+            return None if resolved is None else resolved[0]
+        folders = [] if steps == "/" else base[2].split("/")[:-1]
+        kept = folders[: max(0, len(folders) - steps.count("../"))]
+        return "/".join((base[1][:-1], *kept, "")) if self._accepts(base[1]) else None
 
     def _resolve_odd(self, link: str) -> tuple[str, str] | None:
         # Some read `\\` as `/`, and so another host.

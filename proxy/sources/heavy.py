@@ -3,16 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack
+
+import aiohttp
 
 from proxy.errors import SourceNonsense, SourceUnavailable
 from proxy.sources.base import Chunk
 
 HEAVY = 16 << 20
 """Bytes beyond which an answer is heavy: a page of 4,000 files has two million."""
+SMALL = 1 << 20
+"""Bytes up to which nothing has to watch over an answer: that takes longer than a small one itself."""
 AT_ONCE = 2
 """Heavy answers in memory, of all sources: each may have 256 MiB, and it is upstreams who choose how many come."""
+
+
+async def begin(response: aiohttp.ClientResponse) -> tuple[list[bytes], bool]:
+    """Give the beginning of an answer, and whether that is all of it. Raises: aiohttp.ClientError, TimeoutError."""
+    parts: list[bytes] = []
+    size = response.content_length or 0
+    while size <= SMALL:
+        part = await response.content.readany()
+        if not part:
+            return parts, True
+        parts.append(part)
+        size = sum(map(len, parts))
+    return parts, False
 
 
 class Scales:
@@ -23,14 +40,21 @@ class Scales:
         self._turns = asyncio.Semaphore(AT_ONCE)
 
     async def read(
-        self, chunks: AsyncIterator[Chunk], *, limit: int, patience: float, source: str, place: str
+        self,
+        begun: Sequence[Chunk],
+        chunks: AsyncIterator[Chunk],
+        *,
+        limit: int,
+        patience: float,
+        source: str,
+        place: str,
     ) -> bytes:
-        """Give all of what comes from `place` of `source`.
+        """Give all of what comes from `place` of `source`: what has `begun`, and the `chunks` behind it.
 
         Raises: SourceNonsense beyond `limit` bytes; SourceUnavailable after `patience` seconds of waiting for a turn.
         """
-        parts: list[Chunk] = []
-        size = 0
+        parts = [*begun]
+        size = sum(map(len, parts))
         async with AsyncExitStack() as turn:
             async for part in chunks:
                 if size <= HEAVY < size + len(part):

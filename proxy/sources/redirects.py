@@ -19,6 +19,8 @@ from yarl import URL
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 MAX_HOPS = 5
 
+# A URL that goes out as it is written, in the form that nearly all have.
+_PLAIN = re.compile(r"https?://[a-z0-9.-]+(?::[0-9]{1,5})?/[\x21\x24-\x3e\x41-\x5b\x5d-\x7e]*")
 _UNSENDABLE = re.compile(r"[^\x21-\x7e]+")
 _LOGIN_HOSTS = re.compile(r"^(login|signin|sso|auth|accounts|adfs|sts)\.", re.IGNORECASE)
 _LOGIN_NAMES = frozenset({"login", "signin", "_signin", "sign_in", "sign-in", "sso"})
@@ -29,6 +31,8 @@ def as_target(url: str) -> URL:
 
     Raises: ValueError where it is no URL with a host.
     """
+    if _PLAIN.fullmatch(url):
+        return URL(url, encoded=True)
     scheme, netloc, path, query, _ = urlsplit(url.strip())
     netloc = netloc.rpartition("@")[2]
     if not netloc:

@@ -32,7 +32,7 @@ from proxy.errors import SourceError, SourceNonsense, SourceRefused, SourceUnava
 from proxy.sources.authorisation import Authorisation, Credentials, NoCredentials
 from proxy.sources.base import CHUNK, Chunk
 from proxy.sources.failures import Passing, again, proxy_wants_a_password, refusal, translate
-from proxy.sources.heavy import Scales
+from proxy.sources.heavy import Scales, begin
 from proxy.sources.intake import receive
 from proxy.sources.outside import find_proxy, make_ssl_context
 from proxy.sources.redirects import (
@@ -237,9 +237,15 @@ class Upstream:
 
         Raises: SourceNonsense beyond `limit` bytes; SourceUnavailable where it breaks off.
         """
+        try:
+            begun, is_whole = await begin(response)
+        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            raise self.translate(error, response.url) from error
+        if is_whole:
+            return b"".join(begun)
         chunks, place = self.stream(response), redacted(response.url)
         scales = self._session.scales
-        return await scales.read(chunks, limit=limit, patience=self._patience, source=self.name, place=place)
+        return await scales.read(begun, chunks, limit=limit, patience=self._patience, source=self.name, place=place)
 
     async def stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[Chunk]:
         """Give the body of an answer as it arrives, in parts of at most about 1 MiB.

@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import hashlib
-import json
 import re
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import AbstractAsyncContextManager
@@ -190,7 +189,7 @@ class SimpleIndex:
         )
         if page is None:
             return Unchanged()
-        return Answer(page, json.dumps(msgspec.to_builtins(now)), _max_age(response))
+        return Answer(page, msgspec.json.encode(now).decode(), _max_age(response))
 
     async def _parse(
         self, response: aiohttp.ClientResponse, body: bytes, *, as_json: Callable[[], T], as_html: Callable[[], T]
@@ -253,12 +252,20 @@ def _is_json(body: bytes, content_type: str | None) -> bool:
 
 def _base_url(response: aiohttp.ClientResponse) -> str:
     # Without the query: it may be a signature of ours, and links never take it over.
-    return str(response.url.with_query(None))
+    url = response.url
+    return str(url.with_query(None) if url.raw_query_string else url)
 
 
 def _below(index: str, name: str) -> str:
+    folder, query = _around(index)
+    return f"{folder}{name}{query}"
+
+
+@lru_cache(maxsize=64)
+def _around(index: str) -> tuple[str, str]:
+    """Give what of an index's URL stands before the name of a project, and what behind it."""
     scheme, netloc, path, query, _ = urlsplit(index)
-    return urlunsplit((scheme, netloc, f"{path.rstrip('/')}/{name}", query, ""))
+    return urlunsplit((scheme, netloc, f"{path.rstrip('/')}/", "", "")), f"?{query}" if query else ""
 
 
 def _conditions(known: _Validator | None) -> dict[str, str]:

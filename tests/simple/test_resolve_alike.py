@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import urllib.parse
+
 import pytest
 
 from proxy.simple.tolerance import Resolver
@@ -17,6 +19,30 @@ def test_plain_links_of_one_form_become_what_each_gives_by_itself(start: str) ->
     alike = resolver.resolve_alike(links)
 
     assert alike == [resolved[0] for link in links if (resolved := resolver.resolve(link)) is not None]
+
+
+@pytest.mark.parametrize("steps", ["/", "../", "../../", "../../../../"])
+@pytest.mark.parametrize(
+    "base",
+    [
+        "https://index.example/",
+        "https://index.example:8443/simple/bar",
+        "https://index.example/company/simple/bar/",
+        "https://index.example/company//bar/",
+        "https://index.example/company/./../bar/",
+        "https://index.example/simple/bar/?page=/2/",
+        "https://[2001:db8::1]/simple/bar/",
+    ],
+)
+def test_steps_upwards_lead_where_the_standard_says(base: str, steps: str) -> None:
+    assert Resolver(base).resolve_alike([f"{steps}a", f"{steps}b"]) == [
+        urllib.parse.urljoin(base, f"{steps}a"),
+        urllib.parse.urljoin(base, f"{steps}b"),
+    ]
+
+
+def test_steps_upwards_from_a_link_local_address_are_refused() -> None:
+    assert Resolver("http://169.254.169.254/simple/bar/").resolve_alike(["../a", "../b"]) is None
 
 
 @pytest.mark.parametrize(
