@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterable
 from dataclasses import dataclass
 from email.message import Message
 from email.parser import BytesHeaderParser
+from typing import NamedTuple, TypeVar
 
 from packaging.version import Version
 
@@ -58,8 +59,21 @@ _LONGEST_FIELD = 1000
 
 _parser = BytesHeaderParser()
 
-Reading = Generator[tuple[int, int], bytes, bytes]
+_QUICK = 64 << 10
+"""Bytes up to which reading a range takes less than the way to a thread and back."""
+_QUICKLY_UNPACKED = 256 << 10
+"""The same of METADATA, in bytes as it is when it is unpacked."""
+
+R = TypeVar("R")
+Reading = Generator[tuple[int, int], bytes, R]
 """Yields the start and the end of a range, is sent its bytes, and returns what was looked for."""
+
+
+class _Asked(NamedTuple):
+    """A range that is needed next, in bytes."""
+
+    start: int
+    end: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +85,8 @@ class CoreMetadata:
     requires_python: str | None
 
 
-def find_metadata(size: int, filename: str) -> Reading:
-    """Find METADATA in a wheel of `size` bytes, and give it exactly as it is in there.
+def find_metadata(size: int, filename: str) -> Reading[tuple[bytes, Member]]:
+    """Find METADATA in a wheel of `size` bytes, and give it as it is in there, for `archive.unpack`.
 
     Raises: WheelUnreadable where it cannot be had, or where it is not certain which member it is.
     """
@@ -84,20 +98,24 @@ def find_metadata(size: int, filename: str) -> Reading:
     member = yield from _find_member(tail, directory, wheel)
     archive.check(member, limit=LARGEST_METADATA)
     content = yield from _read_content(tail, directory, member)
-    return archive.unpack(content, member)
+    return content, member
 
 
 async def read_by(read: Callable[[int, int], Awaitable[bytes]], size: int, filename: str) -> bytes:
-    """Find METADATA in a wheel whose bytes from `start` to before `end` are had by `await read(start, end)`.
+    """Give the METADATA of a wheel whose bytes from `start` to before `end` are had by `await read(start, end)`.
 
     Raises: WheelUnreadable, and what `read` raises.
     """
     search = find_metadata(size, filename)
     # The first step only says where to begin.
-    asked, found = _advance(search, None)
-    while asked is not None:
-        asked, found = await asyncio.to_thread(_advance, search, await read(*asked))
-    return found
+    found = _advance(search, None)
+    while isinstance(found, _Asked):
+        got = await read(found.start, found.end)
+        found = _advance(search, got) if len(got) <= _QUICK else await asyncio.to_thread(_advance, search, got)
+    content, member = found
+    if member.unpacked <= _QUICKLY_UNPACKED:
+        return archive.unpack(content, member)
+    return await asyncio.to_thread(archive.unpack, content, member)
 
 
 def headers_of(metadata: bytes) -> bytes:
@@ -127,7 +145,7 @@ class _Tail:
         self.size = size
         self.bytes = b""
 
-    def reach(self, start: int) -> Generator[tuple[int, int], bytes, None]:
+    def reach(self, start: int) -> Reading[None]:
         """Read what is missing from `start` on."""
         start = max(0, start)
         if start < self.start:
@@ -139,14 +157,14 @@ class _Tail:
         return self.bytes[start - self.start : end - self.start]
 
 
-def _fetch(start: int, end: int) -> Reading:
+def _fetch(start: int, end: int) -> Reading[bytes]:
     got = yield start, end
     if len(got) != end - start:
         raise WheelUnreadable(f"{len(got)} bytes came where {end - start} were asked for: the archive is cut")
     return got
 
 
-def _find_directory(tail: _Tail) -> Generator[tuple[int, int], bytes, Directory]:
+def _find_directory(tail: _Tail) -> Reading[Directory]:
     if tail.size < archive.END_SIZE:
         raise WheelUnreadable("it is too short for a ZIP archive")
     yield from tail.reach(tail.size - _TAIL)
@@ -161,7 +179,7 @@ def _find_directory(tail: _Tail) -> Generator[tuple[int, int], bytes, Directory]
     return archive.locate_directory(tail.bytes, end - tail.start, tail.start)
 
 
-def _find_member(tail: _Tail, directory: Directory, wheel: Distribution) -> Generator[tuple[int, int], bytes, Member]:
+def _find_member(tail: _Tail, directory: Directory, wheel: Distribution) -> Reading[Member]:
     if directory.end - directory.start > _LARGEST_DIRECTORY:
         raise WheelUnreadable(f"its central directory is larger than {_LARGEST_DIRECTORY} bytes")
     if directory.end - directory.start <= _WHOLE_DIRECTORY and directory.start < tail.start:
@@ -208,7 +226,7 @@ def is_version(text: str, version: str) -> bool:
     return normal == version or (normal != "" and Version(normal) == Version(version))
 
 
-def _read_content(tail: _Tail, directory: Directory, member: Member) -> Reading:
+def _read_content(tail: _Tail, directory: Directory, member: Member) -> Reading[bytes]:
     start = member.offset + directory.shift
     likely = start + archive.LOCAL_SIZE + len(member.name) + _SLACK + member.packed
     end = min(likely, directory.start)
@@ -228,15 +246,16 @@ def _read_content(tail: _Tail, directory: Directory, member: Member) -> Reading:
     return known[content : content + member.packed]
 
 
-def _advance(search: Reading, got: bytes | None) -> tuple[tuple[int, int] | None, bytes]:
-    """Go on until the next range is needed, or METADATA is found.
+def _advance(search: Reading[R], got: bytes | None) -> _Asked | R:
+    """Go on until the next range is needed, or what was looked for is found.
 
-    This may inflate megabytes, so it runs in a thread; there the end of a generator cannot be raised through.
+    Fit for a thread, through which the end of a generator cannot be raised.
     """
     try:
-        return (next(search) if got is None else search.send(got)), b""
+        return _Asked(*(next(search) if got is None else search.send(got)))
     except StopIteration as end:
-        return None, end.value
+        found: R = end.value
+        return found
 
 
 def _only(message: Message, name: str) -> str | None:

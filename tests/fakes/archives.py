@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
+from proxy.rules.archive import unpack
 from proxy.rules.wheel import find_metadata
 
 METADATA = b"Metadata-Version: 2.4\nName: foo\nVersion: 1.0\nRequires-Python: >=3.9\n\nA description.\n"
@@ -125,4 +126,4 @@ def drive(size: int, filename: str, read: Callable[[int, int], bytes]) -> tuple[
             ranges.append(wanted)
             wanted = search.send(read(start, end))
     except StopIteration as found:
-        return found.value, ranges
+        return unpack(*found.value), ranges

@@ -311,6 +311,18 @@ async def test_it_is_driven_by_whatever_reads_ranges() -> None:
     assert len(ranges) == 2
 
 
+async def test_a_large_directory_and_large_metadata_are_read_all_the_same() -> None:
+    """Both take so long that they are read in a thread."""
+    metadata = METADATA + b"\n" + noise(300 * KIB)
+    members = [(f"foo/module_{number}.py", b"") for number in range(1500)]
+    archive = wheel(metadata, before=members)
+
+    async def read(start: int, end: int) -> bytes:
+        return archive[start:end]
+
+    assert await read_by(read, len(archive), WHEEL) == metadata
+
+
 async def test_what_reading_raises_is_passed_on() -> None:
     async def read(_start: int, _end: int) -> bytes:
         raise ConnectionResetError
