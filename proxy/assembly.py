@@ -134,7 +134,7 @@ async def build(
         pages = Pages(renderings, lists, clock=clock)
         files = ArtifactAnswers(
             Files(index, artifacts, downloads, background, pinning=pinning, metrics=metrics),
-            Sidecars(index, artifacts, background),
+            Sidecars(index, artifacts, background, neighbours=neighbours),
             metrics,
         )
         operations = Operations(feeds, metrics, public_url=public_url, is_ready=lambda: readiness.is_ready)

@@ -17,7 +17,7 @@ import structlog
 
 from proxy.errors import ArtifactWrong, FileAbsent, FileGone, SourceError, SourceNonsense, SourceUnavailable
 from proxy.feed.feed import Entry, Feed
-from proxy.mirror.inspector import metadata_key
+from proxy.mirror.notebook import metadata_key
 from proxy.mirror.reading import NoRanges, read_metadata
 from proxy.rules.wheel import WheelUnreadable, fields_of, is_version
 from proxy.simple.filename import normalize
@@ -25,12 +25,15 @@ from proxy.simple.model import File, NormalizedName
 from proxy.sources.base import Opener
 from proxy.store.artifacts import Artifacts
 from proxy.store.index import Index
+from proxy.store.neighbours import Neighbours
 from proxy.tasks import Background, Flights
 
 log = structlog.get_logger(__name__)
 
 LANDED = 1.0
 """Seconds for which core metadata that has just been received is at hand without a look at the index."""
+LARGE = 64 << 10
+"""Bytes of METADATA from which on it is looked at in a thread."""
 PROVENANCE_LIFE = 600.0
 """Seconds for which a provenance object, which may change, is remembered."""
 
@@ -47,8 +50,11 @@ class Sidecar:
 class Sidecars:
     """Gives core metadata and provenance of files."""
 
-    def __init__(self, index: Index, artifacts: Artifacts, background: Background) -> None:
+    def __init__(
+        self, index: Index, artifacts: Artifacts, background: Background, *, neighbours: Neighbours | None = None
+    ) -> None:
         """Remember them in `index`; read METADATA out of `artifacts` where the file is here."""
+        self._neighbours = neighbours or Neighbours(None)
         self._index = index
         self._artifacts = artifacts
         self._background = background
@@ -70,7 +76,8 @@ class Sidecars:
             raise FileAbsent(project, f"{file.filename}.metadata", feed.name)
         expected = file.core_metadata if isinstance(file.core_metadata, str) else None
         key = metadata_key(expected or f"{entry.source}|{file.url}|{file.etag}|{file.sha256}")
-        kept = await self._kept(key, expected)
+        # A look costs a thread's turn, and nothing was ever kept of most that is asked for the first time.
+        kept = None if self._neighbours.never_told(key) else await self._kept(key, expected)
         if kept is not None:
             return Sidecar(*kept, mirror.private)
 
@@ -79,7 +86,14 @@ class Sidecars:
             landed = self._landed.get(key)
             if landed is not None:
                 return landed
-            body = await self._obtain(mirror.opener, project, file, expected=expected, whole=whole)
+            try:
+                body = await self._obtain(mirror.opener, project, file, expected=expected, whole=whole)
+            except SourceError:
+                # The board does not outlive a disk's trouble: nobody may have told of what is kept all the same.
+                kept = await self._kept(key, expected)
+                if kept is None:
+                    raise
+                body, _ = kept
             found = Sidecar(body, hashlib.sha256(body).hexdigest(), mirror.private)
             self._landed[key] = found
             # Nobody here waits for the disk: what is lost with the process is asked again.
@@ -119,7 +133,8 @@ class Sidecars:
 
     async def _keep(self, key: str, body: bytes) -> None:
         try:
-            await self._index.put(key, body)
+            await self._index.put(key, body, at_leisure=True)
+            self._neighbours.tell(key)
             # Those who had looked before it was there come to the flight within that time.
             await asyncio.sleep(LANDED)
         finally:
@@ -148,8 +163,10 @@ class Sidecars:
             published = await opener.read_metadata(file)
         except SourceError as error:
             trouble = error
-        if published is not None and await asyncio.to_thread(_is_right, published, project, file, expected):
-            return published
+        if published is not None:
+            args = published, project, file, expected
+            if await asyncio.to_thread(_is_right, *args) if len(published) > LARGE else _is_right(*args):
+                return published
         try:
             own = await self._extract(opener, file, whole)
         except (SourceError, FileGone, ArtifactWrong, WheelUnreadable) as error:

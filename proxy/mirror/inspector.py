@@ -11,17 +11,18 @@ Source: PEP 658 and PEP 714 (core metadata), PEP 700 (size).
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import structlog
 
 from proxy.errors import FileGone, SourceError
 from proxy.mirror.base import Clock
-from proxy.mirror.facts import Facts, Seen, completed, decode, encode, fact_of, is_of, lacks_metadata
+from proxy.mirror.facts import Facts, Seen, completed, fact_of, is_of, lacks_metadata
 from proxy.mirror.lull import Lull
+from proxy.mirror.notebook import Notebook
 from proxy.mirror.precedence import first_of, newest_first, newest_versions
 from proxy.mirror.reading import NoRanges, digest_of, read_metadata, told_by
 from proxy.rules.wheel import WheelUnreadable
@@ -60,11 +61,6 @@ Record = Callable[[File, str], Awaitable[object]]
 """Has a source keep the digest of one of its files. Raises: FileGone, SourceError."""
 
 
-def metadata_key(digest: str) -> str:
-    """Give the index's key of the METADATA with this sha256."""
-    return f"metadata:{digest}"
-
-
 class Inspector:
     """Completes the pages of one source with what the bytes of its files tell."""
 
@@ -88,13 +84,9 @@ class Inspector:
         self._offline = offline
         self._find = find
         self._record = record
-        self._index = index
-        self._neighbours = neighbours or Neighbours(None)
-        self._numbers: dict[NormalizedName, int] = {}
         self._clock = clock
-        self._prefix = f"facts:{opener.name}:{hashlib.sha256(place.encode()).hexdigest()[:16]}:"
+        self.notes = Notebook(index, neighbours or Neighbours(None), background, source=opener.name, place=place)
         self._flights: Flights[NormalizedName, None] = Flights(background)
-        self._prepared: dict[NormalizedName, dict[str, Facts]] = {}
         self._urgent: Flights[NormalizedName, None] = Flights(background)
         self._asked: Flights[tuple[NormalizedName, str], None] = Flights(background)
         self._slots = asyncio.Semaphore(AT_ONCE)
@@ -106,20 +98,10 @@ class Inspector:
         self._whole = 0
         self._no_ranges_until = 0.0
 
-    def begin(self, project: NormalizedName) -> str:
-        """Give the index's key of what is known of a project's files, for who reads it right now for `prepare`."""
-        if len(self._numbers) > 4 * PAGES_IN_MEMORY:
-            self._numbers.clear()
-        self._numbers[project] = self._neighbours.number(self._prefix + project)
-        return self._prefix + project
-
     def prepare(self, project: NormalizedName, raw: bytes | None) -> None:
         """Take what the index has of a project's files, before its page is here."""
         if project not in self._seen:
-            if len(self._prepared) >= PAGES_IN_MEMORY:
-                # Those of projects that turned out not to be there.
-                self._prepared.pop(next(iter(self._prepared)))
-            self._prepared[project] = decode(raw)
+            self.notes.prepare(project, raw)
 
     async def complete(self, page: Page) -> tuple[Page, bool]:
         """Give the page with all that is known of its files, and whether nothing more is to come.
@@ -128,7 +110,7 @@ class Inspector:
         """
         seen = self._seen.get(page.name)
         if seen is None or seen.given is not page:
-            facts = seen.facts if seen is not None else await self._load(page.name)
+            facts = seen.facts if seen is not None else await self.notes.read(page.name)
             seen = self._remember(page, facts)
             self._lull.disturb()
             missing = self._missing(seen)
@@ -159,7 +141,7 @@ class Inspector:
             await self._read_metadata(file, fact, path)
         facts[file.filename] = fact
         self._changed(project)
-        await self._save(project, facts)
+        await self.notes.write(project, facts)
         await self._write_back(file, sha256)
 
     async def distrust(self, project: NormalizedName, file: File, reason: str) -> None:
@@ -169,14 +151,14 @@ class Inspector:
         fact.unreadable = reason
         facts[file.filename] = fact
         self._changed(project)
-        await self._save(project, facts)
+        await self.notes.write(project, facts)
 
     async def forget(self, project: NormalizedName, file: File) -> None:
         """Forget what parts of `file` have shown, because the whole turned out to be other bytes."""
         facts = await self._facts(project)
         if facts.pop(file.filename, None) is not None:
             self._changed(project)
-            await self._save(project, facts)
+            await self.notes.write(project, facts)
 
     async def inspect(self, project: NormalizedName, file: File) -> None:
         """Read now what is missing of `file`, or take over what another process has read; wait for it a while."""
@@ -271,9 +253,10 @@ class Inspector:
         try:
             while left and budget > 0:
                 # One process at a time, each going on with what the others have found out.
-                async with self._neighbours.hold(self._prefix + project):
+                async with AsyncExitStack() as held:
+                    await held.enter_async_context(self.notes.hold(project))
                     await self._catch_up(project, seen.facts)
-                    budget -= await self._take_a_turn(project, seen.facts, left, slots, budget=budget)
+                    budget -= await self._take_a_turn(project, seen.facts, left, slots, budget=budget, held=held)
             if left:
                 self._wait(project, MORE_BYTES)
         finally:
@@ -291,8 +274,11 @@ class Inspector:
         slots: asyncio.Semaphore,
         *,
         budget: int,
+        held: AsyncExitStack,
     ) -> int:
         """Read files, for a while, and save what they told; give how many bytes of METADATA are kept for it.
+
+        What is `held` is let go once that is saved.
 
         Raises: SourceError where none of several can be read: what is wrong with one stands in no other's way.
         """
@@ -314,7 +300,7 @@ class Inspector:
                 kept += sum(result for result in results if isinstance(result, int))
         finally:
             if has_read:
-                await self._save(project, facts)
+                self.notes.write_behind(project, facts, held.pop_all())
         return kept
 
     async def _read(
@@ -358,7 +344,7 @@ class Inspector:
             self._whole = 0
         fact.size = size
         fact.metadata, fact.requires_python = await told_by(metadata)
-        await self._index.put(metadata_key(fact.metadata), metadata)
+        self.notes.keep(fact.metadata, metadata)
         return len(metadata)
 
     async def _write_back(self, file: File, sha256: str) -> None:
@@ -374,27 +360,14 @@ class Inspector:
     async def _facts(self, project: NormalizedName) -> dict[str, Facts]:
         """Give what is known of a project's files, to be added to."""
         seen = self._seen.get(project)
-        return await self._load(project) if seen is None else seen.facts
-
-    async def _load(self, project: NormalizedName) -> dict[str, Facts]:
-        prepared = self._prepared.pop(project, None)
-        return prepared if prepared is not None else await self._read_index(project)
+        return await self.notes.read(project) if seen is None else seen.facts
 
     async def _catch_up(self, project: NormalizedName, facts: dict[str, Facts]) -> None:
         """Take over what other processes have found out since."""
-        if self._numbers.get(project, 0) == self._neighbours.number(self._prefix + project):
-            return
-        for filename, fact in (await self._read_index(project)).items():
+        news = await self.notes.news(project)
+        for filename, fact in news.items():
             mine = facts.get(filename)
             if mine is None or mine.identity != fact.identity or not (mine.metadata or mine.unreadable):
                 facts[filename] = fact
-        self._changed(project)
-
-    async def _read_index(self, project: NormalizedName) -> dict[str, Facts]:
-        key = self.begin(project)
-        # Mostly nothing is known, and to be told so costs a thread's turn.
-        return {} if self._neighbours.never_told(key) else decode(await self._index.get(key))
-
-    async def _save(self, project: NormalizedName, facts: dict[str, Facts]) -> None:
-        await self._index.put(self._prefix + project, encode(facts))
-        self._numbers[project] = self._neighbours.tell(self._prefix + project)
+        if news:
+            self._changed(project)

@@ -216,7 +216,7 @@ class PagedMirror:
             finally:
                 raw = await asyncio.to_thread(_encode, found) if _weight(found) > LARGE else _encode(found)
                 lifetime = self.windows.absent if found.page is None else max(self.windows.rescue, self.windows.stale)
-                await self._index.put(key, raw, expire=max(lifetime, 1.0))
+                await self._index.put(key, raw, expire=max(lifetime, 1.0), at_leisure=True)
                 self._neighbours.tell(key)
 
     async def _ask_source(self, project: NormalizedName, record: Record | None) -> Record:
@@ -266,7 +266,7 @@ class PagedMirror:
 
     async def _first_look(self, project: NormalizedName) -> bytes | None:
         """Give the record of a project that this process knows nothing of, and have what its files told beside it."""
-        key, beside = self._prefix + project, self._inspector.begin(project)
+        key, beside = self._prefix + project, self._inspector.notes.begin(project)
         found = await self._index.get_many((key, beside))
         self._inspector.prepare(project, found.get(beside))
         return found.get(key)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
@@ -30,6 +30,8 @@ T = TypeVar("T")
 _Row = tuple[str, bytes, float | None]
 """A key, its record, and for how many seconds it is kept."""
 
+LEISURE = 0.01
+"""Seconds for which a record that nobody waits for may wait for company."""
 _BUSY = 5.0
 """Seconds to wait for another process that writes."""
 _BROKEN = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
@@ -86,7 +88,8 @@ class Index:
         self._reader = ThreadPoolExecutor(1, thread_name_prefix="index-read")
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="index-write")
         self._turn = asyncio.Lock()
-        self._batch: list[_Row] = []
+        self._batch: dict[str, _Row] = {}
+        self._being_written: dict[str, _Row] = {}
         self._cache: Any = None
         self._inode = 0
 
@@ -100,35 +103,48 @@ class Index:
     ) -> None:
         """Write what those who left meant to keep, and close the database."""
         if self._batch:
-            await self._run(self._writer, self._write, self._batch)
+            await self._run(self._writer, self._write, [*self._batch.values()])
         for thread in (self._reader, self._writer):
             if self._cache is not None:
                 await self._run(thread, self._cache.close)
             thread.shutdown(wait=False)
 
     async def get(self, key: str) -> bytes | None:
-        """Give the record of `key`, or `None` where there is none."""
-        return await self._run(self._reader, self._read, key)
+        """Give the record of `key`, or `None` where there is none; what is about to be written is there already."""
+        soon = self._batch.get(key) or self._being_written.get(key)
+        return await self._run(self._reader, self._read, key) if soon is None else soon[1]
 
     async def get_many(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Give the records that are there of `keys`."""
-        return await self._run(self._reader, self._read_many, list(keys))
+        """Give the records that are there of `keys`, those that are about to be written too."""
+        wanted = list(keys)
+        soon = self._being_written | self._batch
+        found = {key: soon[key][1] for key in wanted if key in soon}
+        rest = [key for key in wanted if key not in found]
+        return found | (await self._run(self._reader, self._read_many, rest) if rest else {})
 
-    async def put(self, key: str, value: bytes, *, expire: float | None = None) -> None:
-        """Keep `value` as the record of `key`, for at most `expire` seconds.
+    async def put(self, key: str, value: bytes, *, expire: float | None = None, at_leisure: bool = False) -> None:
+        """Keep `value` as the record of `key`, for at most `expire` seconds; done when it is on the disk.
 
-        What comes while others are being written is written at once after them.
+        What comes while others are being written is written at once after them: a transaction costs as much as
+        twenty records. `at_leisure`, for where nobody waits, gives others time to come.
         """
         batch = self._batch
-        batch.append((key, value, expire))
+        batch[key] = (key, value, expire)
+        if at_leisure:
+            await asyncio.sleep(LEISURE)
         async with self._turn:
             if batch is self._batch:
-                self._batch = []
+                self._batch, self._being_written = {}, batch
                 # Whoever leaves takes nobody else's record along.
-                await asyncio.shield(self._run(self._writer, self._write, batch))
+                writing = asyncio.shield(self._run(self._writer, self._write, [*batch.values()]))
+                try:
+                    await writing
+                finally:
+                    self._being_written = {}
 
     async def delete(self, key: str) -> None:
         """Forget the record of `key`."""
+        self._batch.pop(key, None)
         await self._run(self._writer, self._remove, key)
 
     async def _run(self, thread: ThreadPoolExecutor, work: Callable[..., T], *args: object) -> T:
@@ -146,7 +162,7 @@ class Index:
         found = ((key, self._read(key)) for key in keys)
         return {key: value for key, value in found if value is not None}
 
-    def _write(self, batch: list[_Row]) -> None:
+    def _write(self, batch: Sequence[_Row]) -> None:
         def write(cache: Any) -> None:  # noqa: ANN401 - diskcache has no types
             if len(batch) == 1:
                 key, value, expire = batch[0]
