@@ -20,7 +20,7 @@ from proxy.errors import FileGone, SourceError
 from proxy.feed.feed import Feed
 from proxy.mirror.base import SOON, Clock
 from proxy.mirror.facts import identity_of
-from proxy.mirror.inspector import metadata_key
+from proxy.mirror.notebook import metadata_key
 from proxy.rules.licenses import License, license_of
 from proxy.rules.merge import Merged
 from proxy.rules.patterns import parse_version
