@@ -18,9 +18,15 @@ from proxy.sources.base import Chunk
 
 LARGE = 8 << 20
 """Bytes that must still be to come: a new connection for the next file costs less than these take."""
-PIECE = 1 << 20
-"""Bytes of memory that are received into at once; twice as many may wait to be taken."""
-_KEPT = 4
+PIECE = 4 << 20
+"""The most bytes of memory that are received into at once; when as many wait to be taken, the kernel keeps the rest.
+
+Each round from here over the digest and the disk to the readers finds the processor's caches filled with the bytes of
+the last one, so what its Python costs hardly depends on how many bytes it is about.
+"""
+FIRST = 256 << 10
+"""Bytes of the first piece. While readers are faster than the source, more is never needed."""
+_KEPT = 3
 """Pieces that are used again once nobody looks at them: new memory costs the kernel as much as receiving into it."""
 
 
@@ -35,7 +41,7 @@ class Intake(asyncio.BufferedProtocol):
         self._to_come = left
         self._to_give = left
         self._pieces: deque[bytearray] = deque(maxlen=_KEPT)
-        self._piece = self._empty_piece()
+        self._piece = self._empty_piece(FIRST)
         self._filled = 0
         self._taken = 0
         self._full: deque[memoryview] = deque()
@@ -66,9 +72,7 @@ class Intake(asyncio.BufferedProtocol):
             # What comes behind the end belongs to nobody: the connection is about to be closed.
             return memoryview(bytearray(1))
         if self._filled == len(self._piece):
-            self._full.append(self._piece[self._taken :].toreadonly())
-            self._piece = self._empty_piece()
-            self._filled = self._taken = 0
+            self._next_piece()
         return self._piece[self._filled : self._filled + self._to_come]
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -77,7 +81,7 @@ class Intake(asyncio.BufferedProtocol):
             return
         self._filled += nbytes
         self._to_come -= nbytes
-        if not self._to_come or (self._full and self._filled == len(self._piece)):
+        if not self._to_come or self._untaken() >= PIECE:
             self._is_paused = True
             self._transport.pause_reading()
         self._wake()
@@ -98,12 +102,23 @@ class Intake(asyncio.BufferedProtocol):
     def resume_writing(self) -> None:
         """Do nothing: the question has been sent."""
 
-    def _empty_piece(self) -> memoryview:
-        piece = next(filter(_is_free, self._pieces), None)
+    def _next_piece(self) -> None:
+        """Put the full piece aside for who takes; go on with a larger one where it filled before anybody took of it."""
+        size = len(self._piece)
+        if self._taken < size:
+            self._full.append(self._piece[self._taken :].toreadonly())
+        self._piece = self._empty_piece(size if self._taken else min(2 * size, PIECE))
+        self._filled = self._taken = 0
+
+    def _empty_piece(self, size: int) -> memoryview:
+        piece = next((piece for piece in self._pieces if len(piece) == size and _is_free(piece)), None)
         if piece is None:
-            piece = bytearray(PIECE)
+            piece = bytearray(size)
             self._pieces.append(piece)
         return memoryview(piece)
+
+    def _untaken(self) -> int:
+        return sum(map(len, self._full)) + self._filled - self._taken
 
     def _take(self) -> memoryview | None:
         if self._full:
