@@ -93,4 +93,4 @@ class Notebook:
     async def _read(self, project: NormalizedName) -> dict[str, Facts]:
         key = self.begin(project)
         # Mostly nothing is known, and to be told so costs a thread's turn.
-        return {} if self._neighbours.never_told(key) else decode(await self._index.get(key))
+        return {} if self._neighbours.is_none(self._numbers[project]) else decode(await self._index.get(key))

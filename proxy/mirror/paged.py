@@ -83,7 +83,7 @@ class PagedMirror:
     async def get(self, project: NormalizedName) -> Known:
         """Give what the source says of `project`. Raises: SourceError where nobody knows."""
         number = self._neighbours.number(self._prefix + project)
-        record = None if self._is_new(project) else await self._recall(project)
+        record = None if self._is_new(project, number) else await self._recall(project)
         if record is not None:
             match self._judge(record):
                 case Verdict.FRESH:
@@ -180,12 +180,14 @@ class PagedMirror:
             raise error
         return replace(await self._known(found, self._clock() + SOON), rescued_from=error)
 
-    def _is_new(self, project: NormalizedName) -> bool:
+    def _is_new(self, project: NormalizedName, number: int) -> bool:
         """Say whether the index need not be looked at: nothing was ever remembered of a project, by whatever process.
+
+        `number`: what the neighbours tell of it.
 
         A look costs a thread's turn, as much as all else that is done before the source is asked.
         """
-        return project not in self._memory and not self.offline and self._neighbours.never_told(self._prefix + project)
+        return project not in self._memory and not self.offline and self._neighbours.is_none(number)
 
     async def _ask(self, project: NormalizedName, record: Record | None, number: int) -> Record:
         """Ask the source, and remember what it says; one process of this machine does so for all.

@@ -17,6 +17,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -87,7 +88,11 @@ class Neighbours:
 
     def never_told(self, key: str) -> bool:
         """Say whether nobody ever told of `key`, in as far as this can be known without a look at what is kept."""
-        return self._board >= 0 and self.number(key) == 0
+        return self.is_none(self.number(key))
+
+    def is_none(self, number: int) -> bool:
+        """Say whether a number that was just read means so."""
+        return self._board >= 0 and number == 0
 
     def tell(self, key: str) -> int:
         """Tell that something new is kept under `key`, and give the number that stands for it."""
@@ -149,6 +154,8 @@ class Neighbours:
         self._board = os.open(directory / "board", flags, 0o600)
 
 
+# Each key is asked for several times while a page is made.
+@lru_cache(maxsize=512)
 def _place(key: str) -> int:
     """Give a number below 2^62 for a key: as good as unique."""
     return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=8).digest(), "little") >> 2

@@ -25,6 +25,8 @@ class Metrics:
     def __init__(self) -> None:
         """Register all instruments."""
         self._registry = registry = CollectorRegistry()
+        self._of_sources: dict[tuple[str, int | str], tuple[Counter, Histogram]] = {}
+        self._of_routes: dict[tuple[str, int], tuple[Counter, Histogram, Counter]] = {}
         self.requests = Counter(
             "wheelgate_requests", "Requests answered, by route and status.", ["route", "status"], registry=registry
         )
@@ -115,15 +117,26 @@ class Metrics:
 
     def observe_upstream(self, source: str, outcome: int | str, seconds: float) -> None:
         """Count one request to a source."""
-        self.upstream.labels(source, str(outcome)).inc()
-        self.upstream_seconds.labels(source).observe(seconds)
+        asked, waited = self._of_sources.get((source, outcome)) or self._remember_source(source, outcome)
+        asked.inc()
+        waited.observe(seconds)
 
     def observe_request(self, route: str, status: int, seconds: float, sent: int) -> None:
         """Count one answered request."""
-        self.requests.labels(route, str(status)).inc()
-        self.seconds.labels(route).observe(seconds)
+        answered, took, bytes_sent = self._of_routes.get((route, status)) or self._remember_route(route, status)
+        answered.inc()
+        took.observe(seconds)
         if sent:
-            self.sent.labels(route).inc(sent)
+            bytes_sent.inc(sent)
+
+    # The library looks a label up under a lock and by its text: as long as the counting itself takes.
+    def _remember_source(self, source: str, outcome: int | str) -> tuple[Counter, Histogram]:
+        found = self.upstream.labels(source, str(outcome)), self.upstream_seconds.labels(source)
+        return self._of_sources.setdefault((source, outcome), found)
+
+    def _remember_route(self, route: str, status: int) -> tuple[Counter, Histogram, Counter]:
+        found = self.requests.labels(route, str(status)), self.seconds.labels(route), self.sent.labels(route)
+        return self._of_routes.setdefault((route, status), found)
 
     def absorb(self, counts: Mapping[tuple[str, int], tuple[int, int]]) -> None:
         """Count requests that were answered from the shelf: by route and status, how many and how many bytes."""

@@ -13,8 +13,8 @@ What happens to every request, from the outside in:
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 
@@ -59,39 +59,35 @@ class App:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         start = time.perf_counter()
-        request_id = uuid.uuid4().hex[:16]
+        request_id = secrets.token_hex(8)
         epoch = self._shelf.epoch
         path = path_of(request.raw_path)
         found = route(path, self._feeds)
         name = found.kind.value if found is not None else "none"
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
-            try:
-                response = await self._answer(request, found, request_id)
-            except (Aborted, ConnectionError):
-                self._note(request, path, name, 0, start, request_id)
-                # Nothing more may go out on this connection: not the rest, and no clean end. An error instead of
-                # this answer, which finds the connection closed, would be logged by the HTTP server as its own.
-                if request.transport is not None:
-                    request.transport.abort()
-                return web.Response()
-            except asyncio.CancelledError:
-                # The client has left. What it waited for goes on, if it is anybody else's.
-                self._note(request, path, name, 0, start, request_id)
-                raise
-            response.headers["Server"] = SERVER
-            if response.status >= HTTPStatus.BAD_REQUEST:
-                response.headers["X-Request-ID"] = request_id
-            self._note(request, path, name, response.status, start, request_id)
-            finished = response.get(FINISHED)
-            if (
-                finished is not None
-                and epoch == self._shelf.epoch
-                and request.method == "GET"
-                and path == request.raw_path
-            ):
-                self._shelf.put(path, finished, SERVER)
-            sent = 0 if request.method == "HEAD" else _sent(response)
-            self._metrics.observe_request(name, response.status, time.perf_counter() - start, sent)
+        # Not taken back at the end: a connection's next request binds its own.
+        structlog.contextvars.bind_contextvars(request_id=request_id)
+        try:
+            response = await self._answer(request, found, request_id)
+        except (Aborted, ConnectionError):
+            self._note(request, path, name, 0, start, request_id)
+            # Nothing more may go out on this connection: not the rest, and no clean end. An error instead of
+            # this answer, which finds the connection closed, would be logged by the HTTP server as its own.
+            if request.transport is not None:
+                request.transport.abort()
+            return web.Response()
+        except asyncio.CancelledError:
+            # The client has left. What it waited for goes on, if it is anybody else's.
+            self._note(request, path, name, 0, start, request_id)
+            raise
+        response.headers["Server"] = SERVER
+        if response.status >= HTTPStatus.BAD_REQUEST:
+            response.headers["X-Request-ID"] = request_id
+        self._note(request, path, name, response.status, start, request_id)
+        finished = response.get(FINISHED)
+        if finished is not None and epoch == self._shelf.epoch and request.method == "GET" and path == request.raw_path:
+            self._shelf.put(path, finished, SERVER)
+        sent = 0 if request.method == "HEAD" else _sent(response)
+        self._metrics.observe_request(name, response.status, time.perf_counter() - start, sent)
         return response
 
     async def _answer(self, request: web.BaseRequest, found: Route | None, request_id: str) -> web.StreamResponse:
