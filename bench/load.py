@@ -18,6 +18,7 @@ from statistics import median
 from typing import Any
 
 from bench.machine import HOST, Running
+from bench.tools import environment_of
 
 LONGEST = 120.0
 """Seconds after which reading is given up."""
@@ -230,9 +231,9 @@ def _wrk(
     # wrk knows whole seconds only.
     options = ["--threads=1", f"--connections={connections}", f"--duration={max(1, round(seconds))}s", "--latency"]
     given = [part for name, value in headers.items() for part in ("--header", f"{name}: {value}")]
-    library = {"LD_LIBRARY_PATH": ":".join(map(str, (wrk.parents[1] / "lib").glob("*-linux-gnu")))}
+    environment = environment_of(wrk)
     done = subprocess.run(  # noqa: S603 - our own command line
-        [wrk, *options, *given, url], capture_output=True, text=True, timeout=seconds + 30, check=True, env=library
+        [wrk, *options, *given, url], capture_output=True, text=True, timeout=seconds + 30, check=True, env=environment
     )
     failed = re.search(r"Non-2xx or 3xx responses: (\d+)|Socket errors: (.*)", done.stdout)
     if failed:
