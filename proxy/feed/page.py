@@ -118,9 +118,9 @@ def judge(merged: Merged, policy: Policy, beside: Beside, *, now: float) -> dict
     )
     marked = {source: policy.judge_status(merged.name, status) for source, status in merged.statuses.items()}
     overruled = {source: verdict for source, verdict in marked.items() if not verdict.served}
-    entries = {}
-    for file, source, verdict in zip(files, sources, verdicts, strict=True):
-        entries[file.filename] = Entry(file, source, overruled.get(source, verdict))
+    if overruled:
+        verdicts = [overruled.get(source, verdict) for source, verdict in zip(sources, verdicts, strict=True)]
+    entries = dict(zip([file.filename for file in files], map(Entry, files, sources, verdicts), strict=True))
     for (source, filename), pin in beside.pins.items():
         entry = entries.get(filename)
         if entry is None or entry.source != source or entry.verdict.rule == "status":
@@ -140,12 +140,10 @@ def shown_versions(merged: Merged, policy: Policy, entries: Mapping[str, Entry],
     """Give the versions to show: those of served files, and those without files that no rule hides."""
     shown = {entry.file.version for entry in entries.values() if entry.verdict.served}
     with_files = {entry.file.version for entry in entries.values()}
-    return tuple(
-        version
-        for version in merged.versions
-        if version in shown
-        or (version not in with_files and policy.judge_version(merged.name, version, now=now).served)
-    )
+    without_files = [version for version in merged.versions if version not in with_files]
+    judged = policy.judge_versions(merged.name, without_files, now=now)
+    shown.update(version for version, verdict in judged.items() if verdict.served)
+    return tuple(version for version in merged.versions if version in shown)
 
 
 def refusal(project: NormalizedName, policy: Policy, verdicts: Sequence[Verdict], *, now: float) -> Verdict | None:

@@ -98,7 +98,7 @@ class Advisory:
 
     def affects(self, version: Version) -> bool:
         """Say whether a version is affected."""
-        return bool(Known((self,)).affecting(version))
+        return bool(Known((self,)).affecting({str(version): version}))
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,34 +133,47 @@ class Known:
         ]
         bounds = {event.version for _, events, _ in self._ranges for event in events if event.version is not None}
         self._bounds = sorted(bounds.union(*(limits for _, _, limits in self._ranges)))
+        self._places = {bound: 2 * number + 1 for number, bound in enumerate(self._bounds)}
+        """Of the bounds; below the first of them, between two, and above the last lie the others, with even numbers."""
         self._listed = _by_version(advisories)
         self._in_place: dict[int, frozenset[int]] = {}
 
     @cached_property
     def _placed(self) -> list[tuple[int, list[tuple[int, int]], list[int]]]:
         """All ranges with places for versions: each event by place and kind, in order, and the limits."""
-        at = {bound: 2 * number + 1 for number, bound in enumerate(self._bounds)}
         return [
             (
                 number,
                 # Of one version: what was mended may have come back, and what begins may also end there.
-                sorted((_BEFORE_ALL_BOUNDS if one.version is None else at[one.version], one.kind) for one in events),
-                [at[limit] for limit in limits],
+                sorted(
+                    (_BEFORE_ALL_BOUNDS if one.version is None else self._places[one.version], one.kind)
+                    for one in events
+                ),
+                [self._places[limit] for limit in limits],
             )
             for number, events, limits in self._ranges
         ]
 
-    def affecting(self, version: Version) -> list[Advisory]:
-        """Give those that affect a version, in their order."""
-        found = self._affecting(version)
-        if version.local is not None:
-            found = found | self._affecting(Version(version.public))
-        return [self.advisories[number] for number in sorted(found)]
+    def affecting(self, versions: Mapping[str, Version]) -> list[tuple[list[Advisory], list[str]]]:
+        """Give advisories, in their order, each time with the texts of those versions that just these affect."""
+        together: dict[frozenset[int], list[str]] = {}
+        above = 0
+        for text in sorted(versions, key=versions.__getitem__):
+            version = versions[text]
+            # As they are sorted, nearly all lie below the same bound as the one before.
+            if above < len(self._bounds) and self._bounds[above] < version:
+                above = bisect_left(self._bounds, version, above + 1)
+            numbers = self._affecting(version, above)
+            if version.local is not None:
+                public = Version(version.public)
+                numbers |= self._affecting(public, bisect_left(self._bounds, public))
+            if numbers:
+                together.setdefault(numbers, []).append(text)
+        return [([self.advisories[number] for number in sorted(some)], texts) for some, texts in together.items()]
 
-    def _affecting(self, version: Version) -> frozenset[int]:
-        place = 2 * bisect_left(self._bounds, version)
-        if place < 2 * len(self._bounds) and self._bounds[place // 2] == version:
-            place += 1
+    def _affecting(self, version: Version, above: int) -> frozenset[int]:
+        """Give which affect a version, by number; `above` is the number of the first bound that is not below it."""
+        place = self._places.get(version, 2 * above)
         known = self._in_place.get(place)
         if known is None:
             known = self._in_place[place] = frozenset(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -32,18 +32,16 @@ class Pattern:
             raise ValueError(f"{text!r} is not a project name or pattern with an optional version specifier")
         return cls(text, normalize_pattern(found["name"]), SpecifierSet(found["specifier"]))
 
-    def covers(self, version: Version | None) -> bool:
-        """Say whether the specifier includes a version; pre-releases and local versions count.
+    def covered(self, versions: Mapping[str, Version | None]) -> list[str]:
+        """Give which of these versions the specifier includes; pre-releases and local versions count.
 
-        A version that cannot be read is covered: what is not understood is not let through.
+        `None` is a version that cannot be read: it is included where every version is.
         """
         if not self.specifier:
-            return True
-        return version is None or self.specifier.contains(version, prereleases=True)
-
-    def surely_covers(self, version: Version | None) -> bool:
-        """Say the same for permission: a version that cannot be read is not covered."""
-        return not self.specifier or (version is not None and self.specifier.contains(version, prereleases=True))
+            return list(versions)
+        readable = {text: version for text, version in versions.items() if version is not None}
+        # Asked about all of them at once, the specifier is taken apart once.
+        return list(self.specifier.filter(readable, prereleases=True, key=readable.__getitem__))
 
 
 class Patterns:

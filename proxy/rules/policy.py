@@ -17,20 +17,20 @@ A file whose bytes changed under its name (`pins`) is refused by the feed before
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, cached_property
+from functools import cached_property, partial
 from typing import Literal
 
 from packaging.version import Version
 
 from proxy.rules.licenses import License, LicenseRule
+from proxy.rules.listed import Ages, Left, Objections, by_digest, by_kind, by_license, by_yank
 from proxy.rules.ownership import matches
 from proxy.rules.patterns import Pattern, Patterns, parse_version
 from proxy.rules.until import Until
-from proxy.rules.verdict import SERVED, Verdict, parse_time, shown_span, shown_time
+from proxy.rules.verdict import SERVED, Verdict, hidden, parse_time
 from proxy.rules.vulnerabilities import VulnerabilityRule
-from proxy.simple.filename import kind_of
 from proxy.simple.model import File, NormalizedName, ProjectStatus
 
 __all__ = ["SERVED", "Context", "Exemption", "Pattern", "Policy", "Verdict", "parse_time"]
@@ -56,7 +56,11 @@ class Context:
 
 
 _NOTHING = Context()
-_TO_THE_SECOND = len("2026-01-31T10:20:30")
+_Left = Mapping[str, Version | None]
+"""The versions that nothing has been decided of yet, by their text; `None` is one that cannot be read."""
+_OfVersions = Callable[[_Left], dict[str, Verdict]]
+"""A rule that gives a verdict of those versions that it is about."""
+_OfFiles = Callable[[Left], Objections]
 
 
 @dataclass(frozen=True)
@@ -110,16 +114,18 @@ class Policy:
         reason = f"{project} is {status.status}" + (f": {status.reason}" if status.reason else "")
         return Verdict(served=False, rule="status", reason=reason)
 
-    def judge_version(self, project: NormalizedName, version: str, *, now: float = math.inf) -> Verdict:
-        """Judge a version that has no files, and so no upload time."""
+    def judge_versions(
+        self, project: NormalizedName, versions: Iterable[str], *, now: float = math.inf
+    ) -> dict[str, Verdict]:
+        """Judge versions that have no files, and so no upload time."""
         if self.is_open:
-            return SERVED
-        verdict, is_final = self._of_version(project, now)(version)
-        timed = self.as_of is not None or self._is_aged(project)
-        if verdict.served and not is_final and timed and self.hides_unknown_age:
+            return dict.fromkeys(versions, SERVED)
+        verdicts, left = self._of_versions(project, versions, now)
+        if self.hides_unknown_age and (self.as_of is not None or self._is_aged(project)):
             rule = "as_of" if self.as_of is not None else "min_age"
-            return Verdict(served=False, rule=rule, reason=f"version {version} has no files, so its age cannot be told")
-        return verdict
+            for text in left:
+                verdicts[text] = hidden(rule, f"version {text} has no files, so its age cannot be told")
+        return verdicts
 
     def judge_files(
         self, project: NormalizedName, files: Sequence[File], *, now: float, context: Context = _NOTHING
@@ -127,22 +133,14 @@ class Policy:
         """Judge files of one project, in their order, at `now` (seconds since the epoch)."""
         if self.is_open:
             return [SERVED] * len(files)
-        of_version = self._of_version(project, now)
-        of_file = self._of_file(project, now, context)
-        by_version: dict[str, tuple[Verdict, bool]] = {}
-        verdicts = []
-        for number, file in enumerate(files):
-            judged = by_version.get(file.version)
-            if judged is None:
-                judged = by_version[file.version] = of_version(file.version)
-            verdict, is_final = judged
-            if not is_final:
-                for judge in of_file:
-                    objection = judge(file, number)
-                    if objection is not None:
-                        verdict = objection
-                        break
-            verdicts.append(verdict)
+        versions = [file.version for file in files]
+        of_version, open_versions = self._of_versions(project, versions, now)
+        verdicts = [of_version[version] for version in versions]
+        left = {number: file for number, file in enumerate(files) if file.version in open_versions}
+        for objections in self._rules_of_files(project, now, context):
+            for number, objection in objections(left).items():
+                verdicts[number] = objection
+                del left[number]
         return verdicts
 
     @cached_property
@@ -163,102 +161,71 @@ class Policy:
     def _is_aged(self, project: NormalizedName) -> bool:
         return self.min_age > 0 and not any(matches(pattern, project) for pattern in self.min_age_exempt)
 
-    def _of_version(self, project: NormalizedName, now: float) -> Callable[[str], tuple[Verdict, bool]]:
-        """Give what judges a version of `project`: its verdict, and whether its files need no look."""
-        deny = self._deny.of(project)
-        allow = None if self.allow is None else self._allow.of(project)
+    def _of_versions(
+        self, project: NormalizedName, versions: Iterable[str], now: float
+    ) -> tuple[dict[str, Verdict], dict[str, Version | None]]:
+        """Give what becomes of each version, and those whose files have to be looked at."""
+        left = {text: parse_version(text) for text in dict.fromkeys(versions)}
+        verdicts = dict.fromkeys(left, SERVED)
+        for judge in self._rules_of_versions(project, now):
+            for text, verdict in judge(left).items():
+                verdicts[text] = verdict
+                # Where an advisory is ignored, the files may still be hidden for themselves.
+                if not verdict.served or verdict.rule == "exceptions":
+                    del left[text]
+        return verdicts, left
+
+    def _rules_of_versions(self, project: NormalizedName, now: float) -> Iterator[_OfVersions]:
+        """Give those that are set, in order."""
         exceptions = [one for one in self._exceptions.get(project, ()) if one.until.holds(now)]
+        if exceptions:
+            yield partial(_excepted, exceptions=exceptions)
+        for pattern in self._deny.of(project):
+            yield partial(_denied, pattern=pattern)
+        if self.allow is not None:
+            yield partial(_not_allowed, allow=self._allow.of(project))
+        if self.vulnerabilities is not None:
+            yield partial(self.vulnerabilities.judge, project, now=now)
 
-        def judge(text: str) -> tuple[Verdict, bool]:
-            version = parse_version(text)
-            for one in exceptions:
-                if version == one.version:
-                    reason = f"an exception until {one.until.day}: {one.until.why}"
-                    return Verdict(served=True, rule="exceptions", reason=reason, changes_at=one.until.ends_at), True
-            objection = _object_to_version(text, version, allow, deny)
-            if objection is not None:
-                return objection, True
-            if self.vulnerabilities is not None:
-                verdict = self.vulnerabilities.judge(project, text, version, now)
-                return verdict, not verdict.served
-            return SERVED, False
-
-        return judge
-
-    def _of_file(
-        self, project: NormalizedName, now: float, context: Context
-    ) -> list[Callable[[File, int], Verdict | None]]:
-        """Give what judges a single file, in order: only the rules that are set cost anything."""
-        judges: list[Callable[[File, int], Verdict | None]] = []
-        if self.kinds is not None or self.yanked == "hide" or self.requires_digest:
-            judges.append(self._listed_objection)
+    def _rules_of_files(self, project: NormalizedName, now: float, context: Context) -> Iterator[_OfFiles]:
+        """Give those that are set, in order: only these cost anything."""
+        if self.kinds is not None:
+            yield partial(by_kind, kinds=self.kinds)
+        if self.yanked == "hide":
+            yield by_yank
+        if self.requires_digest:
+            yield by_digest
         if self.licenses is not None:
-            objection_to, known = cache(self.licenses.objection), context.licenses
-
-            def license_objection(file: File, _: int) -> Verdict | None:
-                objection = objection_to(known.get(file.filename))
-                return None if objection is None else _hidden("licenses", f"{file.filename}: {objection}")
-
-            judges.append(license_objection)
-        if self.as_of is not None or self._is_aged(project):
-            judges.append(self._age_judge(now, context.sources, self.min_age if self._is_aged(project) else 0.0))
-        return judges
-
-    def _listed_objection(self, file: File, _: int) -> Verdict | None:
-        """Judge by what the page says of the file, in one go: there are thousands of files."""
-        if self.kinds is not None and (kind := kind_of(file.filename)) not in self.kinds:
-            shown = " and ".join(f"{one}s" for one in sorted(self.kinds)) or "nothing"
-            return _hidden("kinds", f"{file.filename} is of kind {kind}; only {shown} are shown")
-        if self.yanked == "hide" and file.yanked is not False:
-            why = f": {file.yanked}" if isinstance(file.yanked, str) else ""
-            return _hidden("yanked", f"{file.filename} was yanked{why}")
-        if self.requires_digest and not file.hashes:
-            return _hidden("requires_digest", f"no digest of {file.filename} is known")
-        return None
-
-    def _age_judge(self, now: float, sources: Sequence[str], min_age: float) -> Callable[[File, int], Verdict | None]:
-        as_of = self.as_of
-        until = "" if as_of is None else shown_time(as_of)
-        young = f", less than {shown_span(min_age)} ago"
-        # Nearly all files of a large page are far older, which the spelling of their time tells without reading it.
-        surely_old = shown_time(max(0.0, min(now - min_age, now if as_of is None else as_of) - 1.0))[:_TO_THE_SECOND]
-
-        def judge(file: File, number: int) -> Verdict | None:
-            time = file.upload_time
-            if time is not None and time[:_TO_THE_SECOND] < surely_old and time[-1] == "Z":
-                return None
-            who = f" (says {sources[number]})" if sources else ""
-            if time is None:
-                if not self.hides_unknown_age:
-                    return None
-                rule = "as_of" if as_of is not None else "min_age"
-                return _hidden(rule, f"{file.filename} has no upload time{who}, so its age cannot be told")
-            uploaded = parse_time(time)
-            if as_of is not None and uploaded >= as_of:
-                shown = f"{file.filename} was uploaded {time}{who}; nothing from {until} on is shown"
-                return _hidden("as_of", shown)
-            of_age = uploaded + min_age
-            if not min_age or of_age <= now:
-                return None
-            # The moment at which it is shown is `changes_at`: to spell it here is dear on a page of 20,000 files.
-            shown = f"{file.filename} was uploaded {time}{who}{young}"
-            return Verdict(served=False, rule="min_age", reason=shown, changes_at=of_age)
-
-        return judge
+            yield partial(by_license, rule=self.licenses, known=context.licenses)
+        min_age = self.min_age if self._is_aged(project) else 0.0
+        if self.as_of is not None or min_age:
+            ages = Ages(now, min_age, self.as_of, self.hides_unknown_age)
+            yield partial(ages.objections, sources=context.sources)
 
 
-def _hidden(rule: str, reason: str) -> Verdict:
-    return Verdict(served=False, rule=rule, reason=reason)
+def _excepted(left: _Left, *, exceptions: list[Exemption]) -> dict[str, Verdict]:
+    verdicts: dict[Version | None, Verdict] = {}
+    for one in exceptions:
+        reason = f"an exception until {one.until.day}: {one.until.why}"
+        excepted = Verdict(served=True, rule="exceptions", reason=reason, changes_at=one.until.ends_at)
+        verdicts.setdefault(one.version, excepted)
+    return {text: verdicts[version] for text, version in left.items() if version in verdicts}
 
 
-def _object_to_version(
-    text: str, version: Version | None, allow: list[Pattern] | None, deny: list[Pattern]
-) -> Verdict | None:
-    shown = f"version {text}" if text else "a version that cannot be read"
-    for pattern in deny:
-        if pattern.covers(version):
-            return _hidden("deny", f"{shown} is denied by {pattern.text!r}")
-    if allow is not None and not any(pattern.surely_covers(version) for pattern in allow):
-        wanted = ", ".join(repr(pattern.text) for pattern in allow) or "nothing"
-        return _hidden("allow", f"{shown} is not allowed ({wanted} is)")
-    return None
+def _denied(left: _Left, *, pattern: Pattern) -> dict[str, Verdict]:
+    # What cannot be read is denied, too: what is not understood is not let through.
+    texts = [*pattern.covered(left), *(text for text, version in left.items() if version is None)]
+    return {text: hidden("deny", f"{_shown(text)} is denied by {pattern.text!r}") for text in texts}
+
+
+def _not_allowed(left: _Left, *, allow: list[Pattern]) -> dict[str, Verdict]:
+    others = dict(left)
+    for pattern in allow:
+        for text in pattern.covered(others):
+            del others[text]
+    wanted = ", ".join(repr(pattern.text) for pattern in allow) or "nothing"
+    return {text: hidden("allow", f"{_shown(text)} is not allowed ({wanted} is)") for text in others}
+
+
+def _shown(version: str) -> str:
+    return f"version {version}" if version else "a version that cannot be read"

@@ -52,6 +52,11 @@ _ASK = "or ask the people who run this index for an exception"
 SERVED = Verdict(served=True)
 
 
+def hidden(rule: str, reason: str) -> Verdict:
+    """Give the verdict of a rule that hides something until what is said of it, or the rule, is another."""
+    return Verdict(served=False, rule=rule, reason=reason)
+
+
 def shown_time(seconds: float) -> str:
     """Give a moment as people and the interface have it: `2026-01-31T10:20:30Z`, rounded up to a whole second."""
     whole = int(seconds) + (seconds > int(seconds))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from packaging.version import Version
@@ -10,7 +10,7 @@ from packaging.version import Version
 from proxy.rules.advisories import Advisories, Advisory, Known
 from proxy.rules.severity import Level, floor_of
 from proxy.rules.until import Until
-from proxy.rules.verdict import SERVED, Verdict
+from proxy.rules.verdict import Verdict, hidden
 from proxy.simple.model import NormalizedName
 
 _NOTHING = Known(())
@@ -32,30 +32,41 @@ class VulnerabilityRule:
     """Why the database could not be read."""
     _known: dict[NormalizedName, Known] = field(default_factory=dict, compare=False, repr=False)
 
-    def judge(self, project: NormalizedName, text: str, version: Version | None, now: float) -> Verdict:
-        """Judge a version of a project at `now`."""
+    def judge(
+        self, project: NormalizedName, versions: Mapping[str, Version | None], *, now: float
+    ) -> dict[str, Verdict]:
+        """Judge versions of a project at `now`; those that no advisory is about are left out."""
         if self.advisories is None:
             reason = f"what is vulnerable is not known: {self.trouble or 'the database could not be read'}"
-            return Verdict(served=False, rule="vulnerabilities", reason=reason)
+            return dict.fromkeys(versions, hidden("vulnerabilities", reason))
         known = self._known_of(self.advisories, project)
         if not known.advisories:
-            return SERVED
-        if version is None:
+            return {}
+        readable = {text: version for text, version in versions.items() if version is not None}
+        verdicts: dict[str, Verdict] = {}
+        if len(readable) < len(versions):
             reason = f"a version that cannot be read, of a project with {_named(known.advisories)}"
-            return Verdict(served=False, rule="vulnerabilities", reason=reason, advisories=_ids(known.advisories))
-        found = known.affecting(version)
-        if not found:
-            return SERVED
+            verdicts = dict.fromkeys(versions.keys() - readable, _hidden(reason, known.advisories))
+        for found, texts in known.affecting(readable):
+            verdicts.update(self._weigh(project, texts, found, now))
+        return verdicts
+
+    def _weigh(
+        self, project: NormalizedName, versions: list[str], found: list[Advisory], now: float
+    ) -> dict[str, Verdict]:
+        """Judge versions that just these advisories affect."""
         ignored = [(one, until) for one in found for until in self._ignoring(one, now)]
         names = {one.id for one, _ in ignored}
         left = [one for one in found if one.id not in names]
         if left:
-            return Verdict(
-                served=False, rule="vulnerabilities", reason=_reason(project, text, left), advisories=_ids(left)
-            )
+            why = _reason(left)
+            return {version: _hidden(f"{project} {version} is affected by {why}", left) for version in versions}
         ends_at = min(max(until.ends_at for one, until in ignored if one.id == name) for name in names)
         shown = "; ".join(f"{one.id} is ignored until {until.day}: {until.why}" for one, until in ignored)
-        return Verdict(served=True, rule="vulnerabilities", reason=shown, changes_at=ends_at, advisories=_ids(found))
+        let_through = Verdict(
+            served=True, rule="vulnerabilities", reason=shown, changes_at=ends_at, advisories=_ids(found)
+        )
+        return dict.fromkeys(versions, let_through)
 
     def _known_of(self, advisories: Advisories, project: NormalizedName) -> Known:
         """Give what counts of a project; worked out once, and only for those there is something about."""
@@ -78,6 +89,10 @@ class VulnerabilityRule:
         return (until for until in self.ignore if until.what in advisory.names and until.holds(now))
 
 
+def _hidden(reason: str, advisories: Sequence[Advisory]) -> Verdict:
+    return Verdict(served=False, rule="vulnerabilities", reason=reason, advisories=_ids(advisories))
+
+
 def _ids(advisories: Sequence[Advisory]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.id for one in advisories))
 
@@ -88,7 +103,7 @@ def _named(advisories: Sequence[Advisory]) -> str:
     return ", ".join(ids[:_SHOWN]) + more
 
 
-def _reason(project: NormalizedName, version: str, advisories: list[Advisory]) -> str:
+def _reason(advisories: list[Advisory]) -> str:
     # The gravest first: it is the one that a reader must see.
     gravest = sorted(advisories, key=lambda one: -(10.1 if one.score is None else one.score))
     first = gravest[0]
@@ -98,4 +113,4 @@ def _reason(project: NormalizedName, version: str, advisories: list[Advisory]) -
     fixed = f"; fixed in {', '.join(first.fixed_in[-_SHOWN:])}" if first.fixed_in else ""
     more = f"; also {_named(gravest[1:])}" if len(gravest) > 1 else ""
     alias = f", {known_as}" if known_as else ""
-    return f"{project} {version} is affected by {first.id} ({level}{alias}){summary}{fixed}{more}"
+    return f"{first.id} ({level}{alias}){summary}{fixed}{more}"

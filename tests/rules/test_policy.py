@@ -7,7 +7,7 @@ import pytest
 from proxy.rules.advisories import index, read_entry
 from proxy.rules.licenses import LicenseRule, license_of
 from proxy.rules.pins import Pin, judge_pin
-from proxy.rules.policy import Context, Policy
+from proxy.rules.policy import Context, Policy, Verdict
 from proxy.rules.until import Until, end_of_day
 from proxy.rules.vulnerabilities import VulnerabilityRule
 from proxy.simple.model import ProjectStatus
@@ -99,11 +99,17 @@ def test_nothing_from_a_fixed_date_on_is_seen() -> None:
 
 
 def test_versions_without_files_have_no_age() -> None:
-    assert Policy(as_of=NOW).judge_version(name("foo"), "1.0", now=NOW).rule == "as_of"
-    assert Policy(min_age=DAY).judge_version(name("foo"), "1.0", now=NOW).rule == "min_age"
-    assert Policy(min_age=DAY, min_age_exempt=("foo",)).judge_version(name("foo"), "1.0", now=NOW).served
-    assert Policy().judge_version(name("foo"), "1.0", now=NOW).served
-    assert not Policy(deny=patterns("foo<2")).judge_version(name("foo"), "1.0", now=NOW).served
+    def of_one(policy: Policy) -> Verdict:
+        (verdict,) = policy.judge_versions(name("foo"), ["1.0"], now=NOW).values()
+        return verdict
+
+    assert of_one(Policy(as_of=NOW)).rule == "as_of"
+    assert of_one(Policy(min_age=DAY)).rule == "min_age"
+    assert of_one(Policy(min_age=DAY, min_age_exempt=("foo",))).served
+    assert of_one(Policy(min_age=DAY, hides_unknown_age=False)).served
+    assert of_one(Policy()).served
+    assert not of_one(Policy(deny=patterns("foo<2"))).served
+    assert of_one(Policy(min_age=DAY, exceptions=(exemption("foo", "1", "2026-11-30: why"),))).rule == "exceptions"
 
 
 def test_yanked_files_are_kept_unless_they_are_to_be_hidden() -> None:
