@@ -42,6 +42,7 @@ SIDECARS = (".metadata", ".provenance")
 
 _SDISTS = (".tar.gz", ".zip")
 _OLD_SDISTS = (".tar.bz2", ".tgz", ".tar.xz", ".tar.Z", ".tbz", ".txz", ".tar.lzma", ".tar")
+_ALL_SDISTS = (*_SDISTS, *_OLD_SDISTS)
 _OTHERS = (".egg", ".exe", ".msi", ".rpm", ".deb", ".dmg", "-variants.json")
 _FILES = tuple(ending.lower() for ending in (".whl", *_SDISTS, *_OLD_SDISTS, *_OTHERS))
 
@@ -136,7 +137,7 @@ def kind_of(filename: str) -> Literal["wheel", "sdist", "other"]:
     """Give the kind that rules speak of; archives that were once uploaded as sources are sdists."""
     if filename.endswith(".whl"):
         return "wheel"
-    return "sdist" if filename.endswith((*_SDISTS, *_OLD_SDISTS)) else "other"
+    return "sdist" if filename.endswith(_ALL_SDISTS) else "other"
 
 
 def quote(filename: str) -> str:
