@@ -97,6 +97,7 @@ class Sidecars:
             found = Sidecar(body, hashlib.sha256(body).hexdigest(), mirror.private)
             self._landed[key] = found
             # Nobody here waits for the disk: what is lost with the process is asked again.
+            self._neighbours.tell(key)
             self._background.start(self._keep(key, body), name=f"keep the metadata of {file.filename}")
             return found
 
@@ -134,7 +135,6 @@ class Sidecars:
     async def _keep(self, key: str, body: bytes) -> None:
         try:
             await self._index.put(key, body, at_leisure=True)
-            self._neighbours.tell(key)
             # Those who had looked before it was there come to the flight within that time.
             await asyncio.sleep(LANDED)
         finally:

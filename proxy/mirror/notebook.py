@@ -84,11 +84,10 @@ class Notebook:
     def keep(self, digest: str, metadata: bytes) -> None:
         """Keep METADATA, which can be had at once, and is written behind."""
 
-        async def work() -> None:
-            await self._index.put(metadata_key(digest), metadata, at_leisure=True)
-            self._neighbours.tell(metadata_key(digest))
-
-        self._background.start(work(), name=f"keep metadata {digest}")
+        # Before it is there: the page that names it may be asked for it at once, and another process looks in vain.
+        self._neighbours.tell(metadata_key(digest))
+        put = self._index.put(metadata_key(digest), metadata, at_leisure=True)
+        self._background.start(put, name=f"keep metadata {digest}")
 
     async def _read(self, project: NormalizedName) -> dict[str, Facts]:
         key = self.begin(project)

@@ -45,6 +45,20 @@ async def test_what_is_advertised_is_served_with_the_advertised_hash(server: Loc
     assert (await server.get(PATH, if_none_match=reply.headers["ETag"])).status == 304
 
 
+async def test_what_was_read_for_the_page_is_not_asked_for_again(
+    run: Run, cache_directory: Path, public: FakeIndex
+) -> None:
+    """uv asks for it within a millisecond of the page, before anything of it is on the disk."""
+    public.has(WHEEL)
+    server = await run(settings(cache_directory, {"public": simple(public.url)}))
+    assert "core-metadata" in (await server.page("/simple/bar/")).file(WHEEL)
+
+    reply = await server.get(PATH)
+
+    assert reply.body == metadata("bar", "1.0")
+    assert [asked.path for asked in public.requests if WHEEL in asked.path] == [f"/files/{WHEEL}"]
+
+
 @pytest.mark.parametrize("status", [403, 404, 500])
 async def test_a_sidecar_that_fails_is_replaced_by_the_wheels_own(
     server: LocalServer, public: FakeIndex, status: int
