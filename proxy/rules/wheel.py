@@ -25,7 +25,7 @@ from packaging.version import Version
 
 from proxy.rules import archive
 from proxy.rules.archive import Directory, Member, WheelUnreadable
-from proxy.simple.filename import Distribution, normalize_version, parse
+from proxy.simple.filename import Distribution, normalize, normalize_version, parse
 
 __all__ = [
     "CoreMetadata",
@@ -200,14 +200,13 @@ def _find_member(tail: _Tail, directory: Directory, wheel: Distribution) -> Read
 
 
 def _pick(members: Iterable[Member], wheel: Distribution) -> Member | None:
-    name = re.compile(wheel.project.replace("-", "[-_.]+") + "-", re.IGNORECASE | re.ASCII)
-    found = [member for member in members if _is_metadata(member.name, name, wheel.version)]
+    found = [member for member in members if _is_metadata(member.name, wheel)]
     if len(found) > 1:
         raise WheelUnreadable("it has METADATA more than once")
     return found[0] if found else None
 
 
-def _is_metadata(member: bytes, name: re.Pattern[str], version: str) -> bool:
+def _is_metadata(member: bytes, wheel: Distribution) -> bool:
     """Whether a member is METADATA of this very project and version, in whatever spelling its folder has."""
     folder, slash, rest = member.partition(b"/")
     if not slash or rest != b"METADATA" or not folder.endswith(b".dist-info") or not folder.isascii():
@@ -216,8 +215,10 @@ def _is_metadata(member: bytes, name: re.Pattern[str], version: str) -> bool:
         return False
     stem = folder.decode("ascii").removesuffix(".dist-info")
     # Old tools left dashes in the name, so that it is the name that says where it ends.
-    spelt = name.match(stem)
-    return spelt is not None and is_version(stem[spelt.end() :], version)
+    dash = stem.find("-")
+    while dash >= 0 and normalize(stem[:dash]) != wheel.project:
+        dash = stem.find("-", dash + 1)
+    return dash >= 0 and is_version(stem[dash + 1 :], wheel.version)
 
 
 def is_version(text: str, version: str) -> bool:
