@@ -24,7 +24,7 @@ PIECE = 4 << 20
 Each round from here over the digest and the disk to the readers finds the processor's caches filled with the bytes of
 the last one, so what its Python costs hardly depends on how many bytes it is about.
 """
-FIRST = 256 << 10
+FIRST = 1 << 20
 """Bytes of the first piece. While readers are faster than the source, more is never needed."""
 _KEPT = 3
 """Pieces that are used again once nobody looks at them: new memory costs the kernel as much as receiving into it."""

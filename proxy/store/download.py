@@ -11,8 +11,8 @@ import asyncio
 import hashlib
 import os
 import time
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -22,7 +22,7 @@ from proxy.errors import ArtifactWrong, FileGone, SourceError, SourceUnavailable
 from proxy.sources.base import Chunk
 from proxy.store.artifacts import Artifact, Artifacts
 from proxy.store.fill import Fill
-from proxy.store.growing import CHUNK, Growing
+from proxy.store.growing import CHUNK, Growing, Reader
 from proxy.store.partial import Mark, Partial, noted_digest
 from proxy.store.wanted import Patience, Wanted
 from proxy.tasks import Background
@@ -81,8 +81,7 @@ class Download:
 
         Raises: SourceError, FileGone or ArtifactWrong as the answer was.
         """
-        await _done(self._begun)
-        return self._growing.size if self._growing else None
+        return (await self._started()).size
 
     async def finished(self) -> Artifact:
         """Wait until all is here and right. Raises what ended it otherwise."""
@@ -95,11 +94,18 @@ class Download:
 
         Raises: ArtifactWrong, SourceError or FileGone, also after some bytes: abort the connection then.
         """
-        await self.started()
-        assert self._growing is not None, "started"  # noqa: S101 - for the type checker
-        async with aclosing(self._growing.read(start, end)) as chunks:
+        async with aclosing((await self._started()).read(start, end)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    @asynccontextmanager
+    async def reader(self, start: int, end: int | None) -> AsyncIterator[Reader]:
+        """Give a reader of the bytes from `start` to before `end`, for who can send out of a file.
+
+        Raises: SourceError, FileGone or ArtifactWrong as the source's answer was.
+        """
+        with (await self._started()).reader(start, end) as reader:
+            yield reader
 
     async def run(self) -> None:
         """Get the artifact, by filling its partial file or by following another process that does."""
@@ -133,6 +139,11 @@ class Download:
             self._begun.set_exception(error)
         if not self._ended.done():
             self._ended.set_exception(error)
+
+    async def _started(self) -> Growing:
+        await _done(self._begun)
+        assert self._growing is not None, "begun"  # noqa: S101 - for the type checker
+        return self._growing
 
     async def _get(self) -> Artifact:
         while True:

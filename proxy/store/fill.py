@@ -284,6 +284,8 @@ class Fill:
             return
         self._waiting = _Waiting(since=time.monotonic())
         offset, self._done = self._done, self._done + size
+        if self._kept and size >= BATCH:
+            self._growing.writing(self._done)
         await self._artifacts.run(self._hash_and_write, chunks, offset)
         self._waiting.since = time.monotonic()
         if self._kept:

@@ -6,6 +6,7 @@
 What has arrived is readable at once, from memory until it is in the file, and from the file (its
 pages still in the kernel's cache) afterwards; a chunk that just came is handed to all readers at
 the tip as the one object it is. So memory is bounded by what waits to be written, whoever reads.
+Who can send out of the file waits for what is being written: it costs less, and holds nothing.
 The last byte is withheld until the digest has been found right.
 """
 
@@ -14,8 +15,9 @@ from __future__ import annotations
 import asyncio
 import os
 from collections import deque
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 
 from proxy.errors import SourceUnavailable, kept
 from proxy.sources.base import Chunk
@@ -24,13 +26,24 @@ from proxy.store.partial import Partial
 
 CHUNK = 1 << 20
 """The most bytes handed to a reader at once."""
+STRETCH = 4 << 20
+"""The most bytes of the file that a reader is told of at once: the kernel sends them in some 0.4 ms."""
 WINDOW = 4 << 20
 """Bytes kept in memory for readers where the disk takes no more."""
 _HAVE_NOWAIT = hasattr(os, "preadv") and hasattr(os, "RWF_NOWAIT")
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """Bytes that are in the file, and in the kernel's cache, from `start` to before `stop`."""
+
+    file: Partial
+    start: int
+    stop: int
+
+
 class Growing:
-    """The beginning of one file's bytes. All but `read` is for the one who fills it."""
+    """The beginning of one file's bytes. All but `read` and `reader` is for the one who fills it."""
 
     def __init__(self, artifacts: Artifacts, partial: Partial | None, *, source: str, size: int | None) -> None:
         """Read what is already written from `partial`; `None`: nothing can be written."""
@@ -42,8 +55,9 @@ class Growing:
         self._partial = partial
         self._source = source
         self._flushed = 0
+        self._writing = 0
         self._tail: deque[tuple[int, Chunk]] = deque()
-        self._readers: dict[object, int] = {}
+        self._readers: set[Reader] = set()
         self._changed = asyncio.Event()
         self._taken = asyncio.Event()
 
@@ -62,10 +76,16 @@ class Growing:
         self.arrived += len(chunk)
         self._wake()
 
+    def writing(self, offset: int) -> None:
+        """Note that the file will hold everything before `offset` in a moment."""
+        self._writing = offset
+
     def flushed(self, offset: int) -> None:
         """Note that the file holds everything before `offset`."""
         self._flushed = offset
         self._drop(offset)
+        if self._writing:
+            self._wake()
 
     def grow(self, size: int) -> None:
         """Note that the file holds `size` bytes, whoever wrote them."""
@@ -89,10 +109,12 @@ class Growing:
 
     async def squeeze(self, patience: float) -> bool:
         """Wait until readers took enough to go on without the disk; `False`: none did for `patience` seconds."""
+        self._writing = 0
+        self._wake()
         while True:
             self._taken.clear()
             if self._readers:
-                self._drop(min(self._readers.values()))
+                self._drop(min(reader.position for reader in self._readers))
             if not self._tail or self.arrived - self._tail[0][0] <= WINDOW:
                 return True
             try:
@@ -101,37 +123,65 @@ class Growing:
             except TimeoutError:
                 return False
 
+    @contextmanager
+    def reader(self, start: int, end: int | None) -> Iterator[Reader]:
+        """Give a reader of the bytes from `start` to before `end`: what it has not taken yet is kept for it."""
+        reader = Reader(self, start, end)
+        self._readers.add(reader)
+        try:
+            yield reader
+        finally:
+            self._readers.remove(reader)
+            self._let_go()
+            self._taken.set()
+
     async def read(self, start: int, end: int | None) -> AsyncGenerator[Chunk, None]:
         """Give the bytes from `start` to before `end`, as they arrive.
 
         Raises: what `fail` was called with.
         """
-        reader = object()
-        position = self._readers[reader] = start
-        try:
-            while end is None or position < end:
-                stop = await self._reach(position)
-                if end is not None:
-                    stop = min(stop, end)
-                if stop <= position:
-                    return
-                chunk = await self._take(position, min(stop, position + CHUNK))
-                position += len(chunk)
-                self._readers[reader] = position
-                self._taken.set()
+        with self.reader(start, end) as reader:
+            while (chunk := await reader.chunk()) is not None:
+                reader.took(len(chunk))
                 yield chunk
-        finally:
-            del self._readers[reader]
-            self._let_go()
-            self._taken.set()
 
-    async def _reach(self, position: int) -> int:
-        """Wait until there is something to read at `position`; give how far it goes."""
+    async def find(self, start: int, end: int | None) -> Written | Chunk | None:
+        """Wait for what is at `start`, in the file if it is about to be there; `None`: nothing comes any more.
+
+        Raises: what `fail` was called with.
+        """
+        stop = await self._stop(start, end, flushed=True)
+        if stop <= start:
+            return None
+        written = min(stop, self._flushed, start + STRETCH)
+        if written > start and self._partial is not None and _is_resident(self._partial.fd, written - 1):
+            return Written(self._partial, start, written)
+        return await self._take(start, min(stop, start + CHUNK))
+
+    async def take(self, start: int, end: int | None) -> Chunk | None:
+        """Wait for what is at `start`, and give it as bytes; `None`: nothing comes any more.
+
+        Raises: what `fail` was called with.
+        """
+        stop = await self._stop(start, end, flushed=False)
+        return await self._take(start, min(stop, start + CHUNK)) if stop > start else None
+
+    def taken(self, count: int) -> None:
+        """Note that a reader got on by so many bytes. Raises: SourceUnavailable where there were none."""
+        if not count:
+            raise SourceUnavailable(self._source, "the file in the cache was cut short by somebody else")
+        self._taken.set()
+
+    async def _stop(self, position: int, end: int | None, *, flushed: bool) -> int:
+        """Wait until there is something to read at `position`; give how far it goes, up to `end`."""
+        if end is not None and position >= end:
+            return position
         while True:
             if self.error is not None:
                 raise kept(self.error)
-            if self.readable > position or self.verified:
-                return self.readable
+            waits = flushed and self._flushed <= position < self._writing
+            if self.verified or (self.readable > position and not waits):
+                return self.readable if end is None else min(self.readable, end)
             await self._changed.wait()
 
     async def _take(self, start: int, stop: int) -> Chunk:
@@ -172,6 +222,35 @@ class Growing:
         """Wake everybody who waits: one event for all, and a new one for the next time."""
         self._changed.set()
         self._changed = asyncio.Event()
+
+
+class Reader:
+    """One who reads a growing file, from `position` on."""
+
+    def __init__(self, growing: Growing, start: int, end: int | None) -> None:
+        """Read from `start` to before `end`."""
+        self.position = start
+        self._growing = growing
+        self._end = end
+
+    async def find(self) -> Written | Chunk | None:
+        """Wait for what comes next, in the file if it is about to be there; `None`: that was all.
+
+        Raises: ArtifactWrong, SourceError or FileGone.
+        """
+        return await self._growing.find(self.position, self._end)
+
+    async def chunk(self) -> Chunk | None:
+        """Wait for the bytes that come next; `None`: that was all.
+
+        Raises: ArtifactWrong, SourceError or FileGone.
+        """
+        return await self._growing.take(self.position, self._end)
+
+    def took(self, count: int) -> None:
+        """Go on by so many bytes. Raises: SourceUnavailable where there were none."""
+        self.position += count
+        self._growing.taken(count)
 
 
 def _is_resident(fd: int, offset: int) -> bool:

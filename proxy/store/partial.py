@@ -18,11 +18,13 @@ import enum
 import errno
 import fcntl
 import hashlib
+import io
 import os
 import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 
@@ -64,6 +66,7 @@ class Partial:
         """Take over the descriptor."""
         self.path = path
         self.fd = fd
+        self.stream: BinaryIO = io.FileIO(fd, closefd=False)
         self.inode = os.fstat(fd).st_ino
         self.locked = False
 

@@ -2,7 +2,8 @@
 
 `loop.sendfile` asks the kernel for the whole file at once. To a client that takes it as fast as it comes, on this
 machine or over a fast network, that is one call of tens of milliseconds in which nobody else is answered. So it is
-asked for in pieces, and after each of them the others have their turn.
+asked for in pieces, and after each of them the others have their turn. A file that is still growing goes the same way:
+out of the disk's cache as far as it is there, and a client that takes nothing keeps nothing in memory.
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import BinaryIO
+
+from proxy.store.growing import Reader, Written
 
 PIECE = 4 << 20
 """Bytes that the kernel is asked to send at once: some 0.4 ms of its time."""
@@ -61,6 +64,38 @@ async def send_file(transport: asyncio.Transport, stream: BinaryIO, start: int, 
             start += sent
             await asyncio.sleep(0)
         return count - (end - start)
+
+
+def is_clear(transport: asyncio.BaseTransport | None) -> bool:
+    """Whether bytes may go past the transport: plain ones, and none wait in it that must go first."""
+    if not isinstance(transport, asyncio.WriteTransport) or not hasattr(os, "sendfile"):
+        return False
+    if transport.get_extra_info("socket") is None or transport.get_extra_info("sslcontext") is not None:
+        return False
+    return not transport.get_write_buffer_size()
+
+
+async def pass_on(transport: asyncio.Transport, reader: Reader) -> None:
+    """Send all that `reader` finds, as it comes, to a client whose transport `is_clear`.
+
+    Raises: what the reader raises; OSError, RuntimeError where the connection is closed.
+    """
+    loop = asyncio.get_running_loop()
+    with transport.get_extra_info("socket").dup() as own:
+        while (found := await reader.find()) is not None:
+            if isinstance(found, Written):
+                with corked(transport):
+                    sent = await send_file(transport, found.file.stream, found.start, found.stop - found.start)
+                reader.took(sent)
+                continue
+            try:
+                reader.took(own.send(found))
+                turn = asyncio.sleep(0)
+            except (BlockingIOError, InterruptedError):
+                turn = _writable(loop, own.fileno())
+            # Whatever this waits for, the memory is for what comes next: these bytes will be in the file.
+            del found
+            await turn
 
 
 async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:

@@ -24,7 +24,7 @@ from proxy.feed.files import Coming, Here
 from proxy.rules.ranges import Range, Unsatisfiable, Whole, if_none_match, parse
 from proxy.sources.base import Chunk
 from proxy.telemetry.audit import Subject
-from proxy.web.outflow import corked, send_file
+from proxy.web.outflow import corked, is_clear, pass_on, send_file
 
 log = structlog.get_logger(__name__)
 
@@ -146,35 +146,47 @@ async def send_coming(
     response, start, end = _begin(part, size, headers)
     if request.method == "HEAD":
         return response
-    chunks = await _chunks(coming, part, start, end)
-    async with aclosing(chunks):
-        try:
-            first = await anext(chunks, b"")
-            await response.prepare(request)
-            if first:
-                await response.write(first)
-            async for chunk in chunks:
-                await response.write(chunk)
-            await response.write_eof()
-        except (WheelgateError, OSError) as error:
-            if not response.prepared:
-                raise
-            _give_up(filename, error)
+    try:
+        if isinstance(part, Range) and part.length <= PART and part.start > coming.arrived() + NEAR:
+            # Who reads the end of a wheel of 2 GB for its metadata does not wait for all of it, nor causes all of it
+            # to be fetched.
+            await _send_part_of_source(request, response, coming, part)
+        else:
+            await _send_as_it_comes(request, response, coming, start, end)
+        await response.write_eof()
+    except (WheelgateError, OSError, RuntimeError) as error:
+        if not response.prepared:
+            raise
+        _give_up(filename, error)
     return response
 
 
-async def _chunks(
-    coming: Coming, part: Range | Whole | Unsatisfiable, start: int, end: int | None
-) -> AsyncGenerator[Chunk, None]:
-    """Give the bytes from `start` to before `end`.
+async def _send_as_it_comes(
+    request: web.BaseRequest, response: web.StreamResponse, coming: Coming, start: int, end: int | None
+) -> None:
+    """Send the bytes from `start` to before `end`, beside the transport where that may be."""
+    async with coming.download().reader(start, end) as reader:
+        await reader.find()  # what fails now has not begun
+        await response.prepare(request)
+        transport = request.transport
+        if transport is not None and end is not None and is_clear(transport):
+            await pass_on(transport, reader)
+            return
+        while (chunk := await reader.chunk()) is not None:
+            reader.took(len(chunk))
+            await response.write(chunk)
 
-    A short range that lies far ahead of what has arrived is asked of the source alone: who reads the end
-    of a wheel of 2 GB for its metadata does not wait for all of it, nor causes all of it to be fetched.
-    """
-    arrived = coming.arrived()
-    if isinstance(part, Range) and part.length <= PART and part.start > arrived + NEAR:
-        return _part_of_source(coming, part)
-    return coming.download().read(start, end)
+
+async def _send_part_of_source(
+    request: web.BaseRequest, response: web.StreamResponse, coming: Coming, part: Range
+) -> None:
+    async with aclosing(_part_of_source(coming, part)) as chunks:
+        first = await anext(chunks, b"")
+        await response.prepare(request)
+        if first:
+            await response.write(first)
+        async for chunk in chunks:
+            await response.write(chunk)
 
 
 async def _part_of_source(coming: Coming, part: Range) -> AsyncGenerator[Chunk, None]:

@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from proxy.store.artifacts import Artifacts
+from proxy.store.growing import Growing
+from proxy.store.partial import Partial
 from proxy.web import outflow
 
 SIZE = 5 * outflow.PIECE + 12_345
@@ -34,6 +37,15 @@ async def _connection() -> AsyncIterator[tuple[asyncio.Transport, asyncio.Stream
         transport.abort()
         client.close()
         await client.wait_closed()
+
+
+@asynccontextmanager
+async def _growing(folder: Path, size: int) -> AsyncIterator[tuple[Artifacts, Partial, Growing]]:
+    """Give a file that grows, which nobody fills but the test."""
+    async with Artifacts(folder / "artifacts", size=1 << 30) as artifacts:
+        partial = await artifacts.run(artifacts.open_partial, "key")
+        yield artifacts, partial, Growing(artifacts, partial, source="public", size=size)
+        partial.unlock()
 
 
 async def test_a_file_goes_out_whole(path: Path) -> None:
@@ -113,6 +125,56 @@ async def test_a_cancelled_file_leaves_no_descriptor(path: Path) -> None:
                 await sending
 
         assert _descriptors() <= before
+
+
+async def test_a_growing_file_goes_out_of_memory_and_out_of_the_file(tmp_path: Path) -> None:
+    content = os.urandom(SIZE)
+    half = SIZE // 2
+    async with _connection() as (transport, reader), _growing(tmp_path, SIZE) as (artifacts, partial, growing):
+        taking = asyncio.create_task(reader.readexactly(SIZE))
+        with growing.reader(0, SIZE) as place:
+            passing = asyncio.create_task(outflow.pass_on(transport, place))
+            growing.add(content[:half])
+            await asyncio.sleep(0)
+            await artifacts.run(partial.write, [content], 0)
+            growing.grow(SIZE)
+            growing.verify()
+            await passing
+
+        assert await taking == content
+
+
+@pytest.mark.parametrize("size", [1 << 20, 64 << 20], ids=["it has all there is", "it takes nothing more"])
+async def test_a_client_that_waits_keeps_no_memory(tmp_path: Path, size: int) -> None:
+    """What comes next for it is in the file before long: the memory is for others."""
+    piece = bytearray(size)
+    async with _connection() as (transport, _), _growing(tmp_path, 2 * size) as (artifacts, partial, growing):
+        with growing.reader(0, 2 * size) as place:
+            passing = asyncio.create_task(outflow.pass_on(transport, place))
+            growing.add(memoryview(piece))
+            await artifacts.run(partial.write, [bytes(piece)], 0)
+            await asyncio.sleep(0.1)
+            growing.flushed(len(piece))
+
+            piece.append(0)  # which Python refuses while anybody looks at it
+            assert not passing.done()
+            passing.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await passing
+
+
+async def test_nothing_goes_past_a_transport_in_which_something_waits() -> None:
+    async with _connection() as (transport, _):
+        assert outflow.is_clear(transport)
+
+        transport.write(b"h" * (16 << 20))
+
+        assert not outflow.is_clear(transport)
+
+
+async def test_without_a_socket_nothing_goes_past_the_transport() -> None:
+    assert not outflow.is_clear(None)
+    assert not outflow.is_clear(asyncio.Transport())
 
 
 async def test_without_a_socket_nothing_is_corked() -> None:
