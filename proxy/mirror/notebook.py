@@ -83,7 +83,6 @@ class Notebook:
 
     def keep(self, digest: str, metadata: bytes) -> None:
         """Keep METADATA, which can be had at once, and is written behind."""
-
         # Before it is there: the page that names it may be asked for it at once, and another process looks in vain.
         self._neighbours.tell(metadata_key(digest))
         put = self._index.put(metadata_key(digest), metadata, at_leisure=True)

@@ -19,11 +19,14 @@ AT_ONCE = 2
 """Heavy answers in memory, of all sources: each may have 256 MiB, and it is upstreams who choose how many come."""
 
 
-async def begin(response: aiohttp.ClientResponse) -> tuple[list[bytes], bool]:
-    """Give the beginning of an answer, and whether that is all of it. Raises: aiohttp.ClientError, TimeoutError."""
+async def begin(response: aiohttp.ClientResponse, *, limit: int) -> tuple[list[bytes], bool]:
+    """Give the beginning of an answer, and whether that is all of it, and no more than `limit` bytes.
+
+    Raises: aiohttp.ClientError, TimeoutError.
+    """
     parts: list[bytes] = []
     size = response.content_length or 0
-    while size <= SMALL:
+    while size <= min(SMALL, limit):
         part = await response.content.readany()
         if not part:
             return parts, True
@@ -41,22 +44,22 @@ class Scales:
 
     async def read(
         self,
-        begun: Sequence[Chunk],
         chunks: AsyncIterator[Chunk],
         *,
+        begun: Sequence[Chunk] = (),
         limit: int,
         patience: float,
         source: str,
         place: str,
     ) -> bytes:
-        """Give all of what comes from `place` of `source`: what has `begun`, and the `chunks` behind it.
+        """Give all of what comes from `place` of `source`: what has `begun` to, and the `chunks` behind it.
 
         Raises: SourceNonsense beyond `limit` bytes; SourceUnavailable after `patience` seconds of waiting for a turn.
         """
-        parts = [*begun]
-        size = sum(map(len, parts))
+        parts: list[Chunk] = []
+        size = 0
         async with AsyncExitStack() as turn:
-            async for part in chunks:
+            async for part in _all(begun, chunks):
                 if size <= HEAVY < size + len(part):
                     try:
                         async with asyncio.timeout(patience):
@@ -70,3 +73,10 @@ class Scales:
                     raise SourceNonsense(source, what, remedy="check the source's `url`")
                 parts.append(part)
             return b"".join(parts)
+
+
+async def _all(begun: Sequence[Chunk], chunks: AsyncIterator[Chunk]) -> AsyncIterator[Chunk]:
+    for part in begun:
+        yield part
+    async for part in chunks:
+        yield part

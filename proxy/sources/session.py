@@ -18,7 +18,7 @@ import asyncio
 import ssl
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -238,14 +238,15 @@ class Upstream:
         Raises: SourceNonsense beyond `limit` bytes; SourceUnavailable where it breaks off.
         """
         try:
-            begun, is_whole = await begin(response)
+            begun, is_whole = await begin(response, limit=limit)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
             raise self.translate(error, response.url) from error
         if is_whole:
             return b"".join(begun)
-        chunks, place = self.stream(response), redacted(response.url)
-        scales = self._session.scales
-        return await scales.read(begun, chunks, limit=limit, patience=self._patience, source=self.name, place=place)
+        rest, place = self.stream(response), redacted(response.url)
+        return await self._session.scales.read(
+            rest, begun=begun, limit=limit, patience=self._patience, source=self.name, place=place
+        )
 
     async def stream(self, response: aiohttp.ClientResponse) -> AsyncIterator[Chunk]:
         """Give the body of an answer as it arrives, in parts of at most about 1 MiB.
@@ -394,7 +395,6 @@ class Upstream:
         raise SourceNonsense(self.name, f"it answered {status} at {where}", remedy="check the source's `url`")
 
     async def _glance(self, response: aiohttp.ClientResponse) -> bytes:
-        try:
+        with suppress(aiohttp.ClientError, TimeoutError):
             return await response.content.read(1 << 14)
-        except (aiohttp.ClientError, TimeoutError):
-            return b""
+        return b""
