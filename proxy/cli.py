@@ -121,6 +121,8 @@ def serve(
     log_format: Any,  # noqa: ANN401 - as above
 ) -> None:
     """Run the server."""
+    # Looking for plug-ins, of which none is meant here, reads what every library that is installed says of itself.
+    os.environ.setdefault("PYDANTIC_DISABLE_PLUGINS", "true")
     # It would be imported for the tracebacks of a console, which are not printed here: 5 MiB of each process.
     with _without("rich"):
         from proxy.telemetry import logs
