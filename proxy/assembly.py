@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import structlog
-from packaging.requirements import Requirement
 
 from proxy.config import Config
 from proxy.config.models import Feed as FeedSettings
@@ -163,12 +162,15 @@ async def check(config: Config, *, offline: bool) -> Report:
 
 async def explain(config: Config, requirement: str, feed: str) -> Explanation:
     """Say why a feed shows what it shows of a project, as a server with this configuration would."""
+    # Of no use to a server either: that one is asked for a name, and for versions.
+    from packaging.requirements import Requirement  # noqa: PLC0415
+
     wanted = Requirement(requirement)
     project = normalize(wanted.name)
     if project is None:
         raise AssertionError("the command line has checked the name")
     async with build(config) as machine:
-        return await explain_project(machine.feeds[feed], project, wanted)
+        return await explain_project(machine.feeds[feed], project, wanted.specifier)
 
 
 async def rehearse(config: Config, wanted: Sequence[Wanted], feed: str) -> Rehearsal:

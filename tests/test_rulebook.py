@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from proxy.assembly import Machine, build
 from proxy.config import load
@@ -131,16 +131,16 @@ async def test_an_answer_says_what_serves_a_version_or_what_hides_it(
     feed = machine.feeds["default"]
 
     async def answer(text: str) -> str:
-        return str((await explain(feed, FOO, Requirement(text))).answer)
+        return str((await explain(feed, FOO, SpecifierSet(text))).answer)
 
-    assert await answer("foo==1") == "foo 1.0 is what serves foo==1: 1 file of public"
-    assert await answer("foo==2") == (
+    assert await answer("==1") == "foo 1.0 is what serves foo==1: 1 file of public"
+    assert await answer("==2") == (
         "nothing serves foo==2: deny: version 2.0 is denied by 'foo>=2'; the newest version that is served is 1.0"
     )
-    assert await answer("foo==3") == (
+    assert await answer("==3") == (
         "nothing serves foo==3: public has no such version; the newest version that is served is 1.0"
     )
-    text = (await explain(feed, FOO, Requirement("foo==2"))).as_text()
+    text = (await explain(feed, FOO, SpecifierSet("==2"))).as_text()
     assert "foo in feed default: owned by public" in text
     assert "hidden  foo-2.0-py3-none-any.whl  (public)" in text
     assert "what to do: choose another version or project" in text

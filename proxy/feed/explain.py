@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from msgspec import UNSET
-from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 from packaging.version import Version
 
 from proxy.errors import ProjectAbsent, SourceError
@@ -16,10 +16,10 @@ from proxy.simple.model import NormalizedName
 _OLDEST = Version("0.dev0")
 
 
-async def explain(feed: Feed, project: NormalizedName, requirement: Requirement | None = None) -> Explanation:
+async def explain(feed: Feed, project: NormalizedName, wanted: SpecifierSet | None = None) -> Explanation:
     """Say who owns `project`, why, what every source said, and what becomes of each file.
 
-    With a requirement only the files of versions that it covers are listed. Raises nothing of the sources:
+    Where only some versions are wanted, only their files are listed. Raises nothing of the sources:
     what went wrong with them is part of the answer.
     """
     candidates = feed.ownership.candidates(project)
@@ -41,7 +41,7 @@ async def explain(feed: Feed, project: NormalizedName, requirement: Requirement 
         return Explanation(project, feed.name, None, why, tuple(asked))
     if page is None:
         return Explanation(project, feed.name, None, "no source that may own it has it", tuple(asked))
-    entries = [entry for entry in page.entries.values() if _covers(requirement, entry)]
+    entries = [entry for entry in page.entries.values() if _covers(wanted, entry)]
     refused = f"; hidden as a whole by {page.refused.rule}: {page.refused.reason}" if page.refused else ""
     return Explanation(
         project,
@@ -50,7 +50,7 @@ async def explain(feed: Feed, project: NormalizedName, requirement: Requirement 
         page.why + refused,
         tuple(asked),
         tuple(_explained(entry) for entry in entries),
-        UNSET if requirement is None or not requirement.specifier else _answer(requirement, page, entries),
+        _answer(wanted, page, entries) if wanted else UNSET,
         (feed.trouble,) if feed.trouble else UNSET,
     )
 
@@ -83,16 +83,16 @@ async def _said(
     return Asked(source, said, moment(known.asked_at), age)
 
 
-def _covers(requirement: Requirement | None, entry: Entry) -> bool:
-    if requirement is None or not requirement.specifier:
+def _covers(wanted: SpecifierSet | None, entry: Entry) -> bool:
+    if not wanted:
         return True
     version = parse_version(entry.file.version)
-    return version is not None and requirement.specifier.contains(version, prereleases=True)
+    return version is not None and wanted.contains(version, prereleases=True)
 
 
-def _answer(requirement: Requirement, page: FeedPage, entries: list[Entry]) -> str:
+def _answer(specifier: SpecifierSet, page: FeedPage, entries: list[Entry]) -> str:
     """Say what would serve the versions that were asked for, or what hides them and which one is served instead."""
-    wanted = f"{page.project}{requirement.specifier}"
+    wanted = f"{page.project}{specifier}"
     if page.refused is not None:
         return f"nothing serves {wanted}: {page.refused.rule}: {page.refused.reason}"
     served = [entry for entry in entries if entry.verdict.served]

@@ -9,7 +9,7 @@ from html import escape
 from http import HTTPStatus
 
 from aiohttp import web
-from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 from proxy.feed import Feed
 from proxy.feed.explain import explain
@@ -75,8 +75,7 @@ class Operations:
 
     async def explain(self, request: web.BaseRequest, found: Route, feed: Feed) -> web.StreamResponse:
         """Say why the feed shows what it shows of a project: as JSON, or as text where that is what is asked for."""
-        wanted = Requirement(f"{found.named}{found.specifier}") if found.specifier else None
-        explanation = await explain(feed, found.named, wanted)
+        explanation = await explain(feed, found.named, SpecifierSet(found.specifier))
         status = HTTPStatus.NOT_FOUND if explanation.is_absent else HTTPStatus.OK
         headers = {"Cache-Control": "max-age=0", "Vary": "Accept"}
         if _READABLE.search(request.headers.get("Accept", "")):
