@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bench import picture, report, tools
+from bench import interpreter, picture, report, tools
 from bench.model import Finding, Row
 from bench.rows import ROWS
 from bench.stage import FAILURES, Options, Stage
@@ -29,6 +29,9 @@ _QUIET = 0.3
 @click.option("--rounds", type=click.IntRange(1, 9), help="Of each measurement.  [default: 3; quick: 1]")
 @click.option("--peers", is_flag=True, help="Measure other servers too (rows 1 to 5); installs them on first use.")
 @click.option("--bare", is_flag=True, help="Do without wrk, nginx, uv and pip: only what needs none of them.")
+@click.option(
+    "--this-python", is_flag=True, help="Measure with the Python that runs this, also where there is a faster one."
+)
 @click.option("--save", is_flag=True, help="Write bench/result.md and bench/result.svg, which are in the repository.")
 @click.option(
     "--output", type=click.Path(file_okay=False, path_type=Path), help="Where to write both instead of bench/.cache."
@@ -42,6 +45,7 @@ def main(  # noqa: PLR0913 - the options of the command
     rounds: int | None,
     peers: bool,
     bare: bool,
+    this_python: bool,
     save: bool,
     output: Path | None,
     only_list: bool,
@@ -50,6 +54,8 @@ def main(  # noqa: PLR0913 - the options of the command
     if only_list:
         click.echo("\n".join(f"{row.number:2}  {row.title}" for row in ROWS))
         return
+    if not bare and not this_python:
+        interpreter.hand_over()
     options = Options(
         quick, seconds or (QUICK_SECONDS if quick else Options().seconds), rounds or (1 if quick else Options().rounds)
     )

@@ -8,7 +8,6 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ import click
 
 ROOT = Path(__file__).parents[1]
 CACHE = ROOT / "bench" / ".cache"
+FASTER, CALLED = "BENCH_FASTER_PYTHON", "BENCH_CALLED_PYTHON"
+"""Set where a faster interpreter than the one that was called has taken over: how much faster, and that one."""
 _DEBIAN = {"wrk": ("wrk", "libluajit-5.1-2"), "nginx": ("nginx",)}
 """The packages of Debian that have each program."""
 _LIBRARIES = ("aiohttp", "msgspec", "zstandard", "selectolax")
@@ -44,8 +45,13 @@ def find(*, bare: bool = False, with_clients: bool = True) -> Tools:
     """Find all tools, fetching what is missing; with `bare`, do without any."""
     if bare:
         return Tools(None, None, None, None)
-    uv = shutil.which("uv", path=str(Path(sys.executable).parent)) or shutil.which("uv")
+    uv = shutil.which("uv", path=str(called_python().parent)) or shutil.which("uv")
     return Tools(_debian("wrk"), _debian("nginx"), Path(uv) if uv else None, _pip() if with_clients else None)
+
+
+def called_python() -> Path:
+    """Give the Python of the project's own environment, which has pip and what developing needs."""
+    return Path(os.environ.get(CALLED, sys.executable))
 
 
 def virtual_environment(name: str, requirements: Sequence[str]) -> Path | None:
@@ -55,7 +61,7 @@ def virtual_environment(name: str, requirements: Sequence[str]) -> Path | None:
     if done.exists() and done.read_text() == "\n".join(requirements):
         return python
     say(f"installing {' '.join(requirements)} into {folder.relative_to(ROOT)}")
-    made = _run(sys.executable, "-m", "venv", "--clear", str(folder), patience=120) is not None
+    made = _run(str(called_python()), "-m", "venv", "--clear", str(folder), patience=120) is not None
     if made and _run(str(python), "-m", "pip", "install", "-qU", *requirements, patience=600) is not None:
         done.write_text("\n".join(requirements))
         return python
@@ -66,9 +72,7 @@ def virtual_environment(name: str, requirements: Sequence[str]) -> Path | None:
 def versions(tools: Tools) -> dict[str, str]:
     """Give the versions of everything that takes part."""
     found = {"machine": f"{platform.machine()}, {_processor()}", "Linux": platform.release()}
-    # What makes an interpreter a third faster, and is not the default of who builds one.
-    is_optimised = "--enable-optimizations" in (sysconfig.get_config_var("CONFIG_ARGS") or "")
-    how = "" if is_optimised else " built without --enable-optimizations"
+    how = f" ({os.environ[FASTER]})" if FASTER in os.environ else ""
     found |= {"Python": f"{platform.python_version()}{how}"}
     for name in _LIBRARIES:
         try:
