@@ -120,7 +120,7 @@ async def build(
         mirrors = Mirrors(config, places, kept, background=background, clock=clock)
         pinning = Pinning(pins, _pinned(config), alarm=metrics.count_pin_alarm, clock=clock, neighbours=neighbours)
         await pinning.open()
-        knowledge = Knowledge(Licenses(index, background, clock=clock), pinning)
+        knowledge = Knowledge(Licenses(index, background, clock=clock, neighbours=neighbours), pinning)
         rulebook = Rulebook(config, file=file, metrics=metrics)
         await rulebook.open()
         feeds = {

@@ -20,7 +20,7 @@ def _no_blocking_calls() -> Iterator[None]:
         # One look at one file costs less than the way to a thread.
         blockers.functions["os.stat"].can_block_in("proxy/store/artifacts.py", "find")
         # A piece at a time, into a connection that never waits, as asyncio's own does.
-        blockers.functions["os.sendfile"].can_block_in("proxy/web/outflow.py", "send_file")
+        blockers.functions["os.sendfile"].can_block_in("proxy/web/outflow.py", "_send_pieces")
         # Measuring coverage takes a lock wherever a line is met for the first time.
         blockers.functions["threading.Lock.acquire"].can_block_in("coverage/collector.py", "lock_data")
         yield

@@ -26,6 +26,7 @@ from proxy.rules.merge import Merged
 from proxy.rules.patterns import parse_version
 from proxy.simple.model import File, NormalizedName
 from proxy.store.index import Index
+from proxy.store.neighbours import Neighbours
 from proxy.tasks import Background, Flights
 
 log = structlog.get_logger(__name__)
@@ -49,9 +50,12 @@ _OLDEST = Version("0")
 class Licenses:
     """Reads and remembers licenses."""
 
-    def __init__(self, index: Index, background: Background, *, clock: Clock) -> None:
+    def __init__(
+        self, index: Index, background: Background, *, clock: Clock, neighbours: Neighbours | None = None
+    ) -> None:
         """Remember them in `index`."""
         self._index = index
+        self._neighbours = neighbours or Neighbours(None)
         self._clock = clock
         self._known: OrderedDict[str, License] = OrderedDict()
         self._flights: Flights[tuple[str, NormalizedName], None] = Flights(background)
@@ -124,6 +128,7 @@ class Licenses:
         if published is None or (digest is not None and hashlib.sha256(published).hexdigest() != digest):
             return None
         if digest is not None:
+            self._neighbours.tell(metadata_key(digest))
             await self._index.put(metadata_key(digest), published)
         return published
 

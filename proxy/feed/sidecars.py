@@ -32,7 +32,7 @@ log = structlog.get_logger(__name__)
 
 LANDED = 1.0
 """Seconds for which core metadata that has just been received is at hand without a look at the index."""
-LARGE = 64 << 10
+LARGE = 16 << 10
 """Bytes of METADATA from which on it is looked at in a thread."""
 PROVENANCE_LIFE = 600.0
 """Seconds for which a provenance object, which may change, is remembered."""

@@ -344,7 +344,7 @@ class Inspector:
             self._whole = 0
         fact.size = size
         fact.metadata, fact.requires_python = await told_by(metadata)
-        self.notes.keep(fact.metadata, metadata)
+        await self.notes.keep(fact.metadata, metadata)
         return len(metadata)
 
     async def _write_back(self, file: File, sha256: str) -> None:

@@ -15,6 +15,8 @@ __all__ = ["Notebook", "metadata_key"]
 
 NUMBERS_IN_MEMORY = 2048
 """Of how many projects it is known what was written last."""
+LARGE = 64 << 10
+"""Bytes of METADATA that do not wait in memory for the disk: small wheels may hold megabytes of it, many at once."""
 PREPARED = 512
 """How many projects may have been read before their page is here."""
 
@@ -74,6 +76,8 @@ class Notebook:
 
     def write_behind(self, project: NormalizedName, facts: dict[str, Facts], held: AsyncExitStack) -> None:
         """Do so without keeping anybody waiting; other processes wait on, by what is `held`, rather than read again."""
+        # What is on its way counts: who reads meanwhile must not take it that nothing is known.
+        self._neighbours.tell(self._prefix + project)
 
         async def work() -> None:
             async with held:
@@ -81,12 +85,15 @@ class Notebook:
 
         self._background.start(work(), name=f"keep what is known of {project}")
 
-    def keep(self, digest: str, metadata: bytes) -> None:
-        """Keep METADATA, which can be had at once, and is written behind."""
+    async def keep(self, digest: str, metadata: bytes) -> None:
+        """Keep METADATA, which can be had at once, and is written behind; what is large is waited for."""
         # Before it is there: the page that names it may be asked for it at once, and another process looks in vain.
         self._neighbours.tell(metadata_key(digest))
-        put = self._index.put(metadata_key(digest), metadata, at_leisure=True)
-        self._background.start(put, name=f"keep metadata {digest}")
+        put = self._index.put(metadata_key(digest), metadata, at_leisure=len(metadata) <= LARGE)
+        if len(metadata) <= LARGE:
+            self._background.start(put, name=f"keep metadata {digest}")
+        else:
+            await put
 
     async def _read(self, project: NormalizedName) -> dict[str, Facts]:
         key = self.begin(project)

@@ -25,7 +25,8 @@ from packaging.version import Version
 
 from proxy.rules import archive
 from proxy.rules.archive import Directory, Member, WheelUnreadable
-from proxy.simple.filename import Distribution, normalize, normalize_version, parse
+from proxy.simple.filename import Distribution, normalize_version, parse
+from proxy.simple.model import NormalizedName
 
 __all__ = [
     "CoreMetadata",
@@ -60,9 +61,9 @@ _LONGEST_FIELD = 1000
 _parser = BytesHeaderParser()
 
 _QUICK = 64 << 10
-"""Bytes up to which reading a range takes less than the way to a thread and back."""
+"""Bytes up to which reading what is known of a wheel takes less than the way to a thread and back."""
 _QUICKLY_UNPACKED = 256 << 10
-"""The same of METADATA, in bytes as it is when it is unpacked."""
+"""The same of METADATA, in bytes as it is in the wheel and as it is when it is unpacked, together."""
 
 R = TypeVar("R")
 Reading = Generator[tuple[int, int], bytes, R]
@@ -108,12 +109,14 @@ async def read_by(read: Callable[[int, int], Awaitable[bytes]], size: int, filen
     """
     search = find_metadata(size, filename)
     # The first step only says where to begin.
-    found = _advance(search, None)
+    found, known = _advance(search, None), 0
     while isinstance(found, _Asked):
         got = await read(found.start, found.end)
-        found = _advance(search, got) if len(got) <= _QUICK else await asyncio.to_thread(_advance, search, got)
+        known += len(got)
+        found = _advance(search, got) if known <= _QUICK else await asyncio.to_thread(_advance, search, got)
     content, member = found
-    if member.unpacked <= _QUICKLY_UNPACKED:
+    # A few bytes may come of megabytes of empty blocks.
+    if member.packed + member.unpacked <= _QUICKLY_UNPACKED:
         return archive.unpack(content, member)
     return await asyncio.to_thread(archive.unpack, content, member)
 
@@ -215,10 +218,27 @@ def _is_metadata(member: bytes, wheel: Distribution) -> bool:
         return False
     stem = folder.decode("ascii").removesuffix(".dist-info")
     # Old tools left dashes in the name, so that it is the name that says where it ends.
-    dash = stem.find("-")
-    while dash >= 0 and normalize(stem[:dash]) != wheel.project:
-        dash = stem.find("-", dash + 1)
-    return dash >= 0 and is_version(stem[dash + 1 :], wheel.version)
+    end = _end_of_name(stem, wheel.project)
+    return end >= 0 and is_version(stem[end + 1 :], wheel.version)
+
+
+def _end_of_name(stem: str, project: NormalizedName) -> int:
+    """Give where the dash behind a project's name is, in whatever spelling it begins `stem`; -1 where it does not.
+
+    Letter by letter, once: a pattern would have to be compiled for each project.
+    """
+    at = 0
+    for letter in project:
+        if letter == "-":
+            rest = stem[at:].lstrip("-_.")
+            if len(rest) == len(stem) - at:
+                return -1
+            at = len(stem) - len(rest)
+        elif stem[at : at + 1].lower() == letter:
+            at += 1
+        else:
+            return -1
+    return at if stem.startswith("-", at) else -1
 
 
 def is_version(text: str, version: str) -> bool:

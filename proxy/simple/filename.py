@@ -206,10 +206,7 @@ def versions_of(filenames: list[str], project: NormalizedName) -> list[str]:
         else ""
         for each in filenames
     ]
-    spelt = set(texts)
-    if are_normal([*spelt]):
-        return texts
-    known = {text: normalize_version(text) for text in spelt}
+    known = {text: normalize_version(text) for text in set(texts)}
     return [known[text] if text else version_of(each, project) for each, text in zip(filenames, texts, strict=True)]
 
 

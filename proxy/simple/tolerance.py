@@ -136,7 +136,7 @@ class Resolver:
         Source: RFC 3986 §5.2.4.
         """
         base = _ABSOLUTE.fullmatch(self.base_url)
-        if base is None or base[3] is not None or any(odd in base[2] for odd in ("?", "./", "//")):
+        if base is None or base[3] is not None or any(odd in f"/{base[2]}" for odd in ("?", "./", "//")):
             resolved = self._resolve_odd(steps)
             return None if resolved is None else resolved[0]
         folders = [] if steps == "/" else base[2].split("/")[:-1]

@@ -128,7 +128,7 @@ class Intake(asyncio.BufferedProtocol):
             self._taken = self._filled
         else:
             return None
-        if self._is_paused and self._to_come and not self._lost:
+        if self._is_paused and self._to_come and not self._lost and self._untaken() < PIECE:
             self._is_paused = False
             self._transport.resume_reading()
         return chunk

@@ -43,7 +43,7 @@ class Written:
 
 
 class Growing:
-    """The beginning of one file's bytes. All but `read` and `reader` is for the one who fills it."""
+    """The beginning of one file's bytes. From `reader` on it is for readers, all before for the one who fills it."""
 
     def __init__(self, artifacts: Artifacts, partial: Partial | None, *, source: str, size: int | None) -> None:
         """Read what is already written from `partial`; `None`: nothing can be written."""

@@ -135,17 +135,21 @@ class Index:
         async with self._turn:
             if batch is self._batch:
                 self._batch, self._being_written = {}, batch
+                rows = [*batch.values()]
+                writing = asyncio.get_running_loop().run_in_executor(self._writer, self._write, rows)
+                writing.add_done_callback(lambda _: self._written(batch))
                 # Whoever leaves takes nobody else's record along.
-                writing = asyncio.shield(self._run(self._writer, self._write, [*batch.values()]))
-                try:
-                    await writing
-                finally:
-                    self._being_written = {}
+                await asyncio.shield(writing)
 
     async def delete(self, key: str) -> None:
         """Forget the record of `key`."""
         self._batch.pop(key, None)
+        self._being_written.pop(key, None)
         await self._run(self._writer, self._remove, key)
+
+    def _written(self, batch: dict[str, _Row]) -> None:
+        if self._being_written is batch:
+            self._being_written = {}
 
     async def _run(self, thread: ThreadPoolExecutor, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(thread, work, *args)

@@ -9,6 +9,7 @@ out of the disk's cache as far as it is there, and a client that takes nothing k
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import socket
 from collections.abc import Iterator
@@ -19,6 +20,13 @@ from proxy.store.growing import Reader, Written
 
 PIECE = 4 << 20
 """Bytes that the kernel is asked to send at once: some 0.4 ms of its time."""
+
+_CANNOT = frozenset({errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP})
+"""What kernels say of a file system, or a sandbox, that has no sendfile."""
+
+
+class _Unsendable(Exception):
+    """The kernel does not send out of this file: its bytes have to be read."""
 
 
 @contextmanager
@@ -44,26 +52,19 @@ def corked(transport: asyncio.BaseTransport) -> Iterator[None]:
 async def send_file(transport: asyncio.Transport, stream: BinaryIO, start: int, count: int) -> int:
     """Send `count` bytes of a file from `start` on; give how many there were.
 
-    Raises: OSError, RuntimeError where the connection is closed.
+    Raises: OSError where the connection is closed.
     """
-    loop = asyncio.get_running_loop()
-    connection = transport.get_extra_info("socket")
-    if connection is None or not hasattr(os, "sendfile") or transport.get_write_buffer_size():
-        return await loop.sendfile(transport, stream, start, count)
-    # A descriptor of our own for the same connection: the transport's may not be waited for beside it.
-    with connection.dup() as own:
-        into, source, end = own.fileno(), stream.fileno(), start + count
-        while start < end:
+    if is_clear(transport):
+        # A descriptor of our own for the same connection: the transport's may not be waited for beside it.
+        with transport.get_extra_info("socket").dup() as own:
             try:
-                sent = os.sendfile(into, source, start, min(PIECE, end - start))
-            except (BlockingIOError, InterruptedError):
-                await _writable(loop, into)
-                continue
-            if not sent:
-                break
-            start += sent
-            await asyncio.sleep(0)
-        return count - (end - start)
+                return await _send_pieces(own, stream, start, count)
+            except _Unsendable:
+                pass
+    try:
+        return await asyncio.get_running_loop().sendfile(transport, stream, start, count)
+    except RuntimeError as error:  # the transport is closing
+        raise ConnectionResetError(str(error)) from error
 
 
 def is_clear(transport: asyncio.BaseTransport | None) -> bool:
@@ -78,28 +79,56 @@ def is_clear(transport: asyncio.BaseTransport | None) -> bool:
 async def pass_on(transport: asyncio.Transport, reader: Reader) -> None:
     """Send all that `reader` finds, as it comes, to a client whose transport `is_clear`.
 
-    Raises: what the reader raises; OSError, RuntimeError where the connection is closed.
+    Raises: what the reader raises; OSError where the connection is closed.
     """
-    loop = asyncio.get_running_loop()
+    look = reader.find
     with transport.get_extra_info("socket").dup() as own:
-        while (found := await reader.find()) is not None:
+        while (found := await look()) is not None:
             if isinstance(found, Written):
-                with corked(transport):
-                    sent = await send_file(transport, found.file.stream, found.start, found.stop - found.start)
-                reader.took(sent)
+                try:
+                    with corked(transport):
+                        sent = await _send_pieces(own, found.file.stream, found.start, found.stop - found.start)
+                except _Unsendable:
+                    look = reader.chunk
+                else:
+                    reader.took(sent)
                 continue
             try:
                 reader.took(own.send(found))
                 turn = asyncio.sleep(0)
             except (BlockingIOError, InterruptedError):
-                turn = _writable(loop, own.fileno())
+                turn = _writable(own.fileno())
             # Whatever this waits for, the memory is for what comes next: these bytes will be in the file.
             del found
             await turn
 
 
-async def _writable(loop: asyncio.AbstractEventLoop, descriptor: int) -> None:
+async def _send_pieces(own: socket.socket, stream: BinaryIO, start: int, count: int) -> int:
+    """Let the kernel send, piece by piece; give how many bytes there were.
+
+    Raises: _Unsendable before the first byte; OSError where the connection is closed.
+    """
+    into, source, at, end = own.fileno(), stream.fileno(), start, start + count
+    while at < end:
+        try:
+            sent = os.sendfile(into, source, at, min(PIECE, end - at))
+        except (BlockingIOError, InterruptedError):
+            await _writable(into)
+            continue
+        except OSError as error:
+            if error.errno in _CANNOT and at == start:
+                raise _Unsendable from error
+            raise
+        if not sent:
+            break
+        at += sent
+        await asyncio.sleep(0)
+    return at - start
+
+
+async def _writable(descriptor: int) -> None:
     """Wait until the kernel takes more, or the connection has ended."""
+    loop = asyncio.get_running_loop()
     ready = loop.create_future()
     loop.add_writer(descriptor, _set, ready)
     try:

@@ -118,7 +118,7 @@ async def send_here(request: web.BaseRequest, here: Here, filename: str) -> web.
 async def _send_part(transport: asyncio.Transport, stream: BinaryIO, start: int, count: int) -> None:
     try:
         sent = await send_file(transport, stream, start, count) if count else 0
-    except (OSError, RuntimeError) as error:
+    except OSError as error:
         raise Aborted from error
     if sent < count:
         # Cut short by somebody else meanwhile: the client must not wait for the rest.
@@ -154,7 +154,7 @@ async def send_coming(
         else:
             await _send_as_it_comes(request, response, coming, start, end)
         await response.write_eof()
-    except (WheelgateError, OSError, RuntimeError) as error:
+    except (WheelgateError, OSError) as error:
         if not response.prepared:
             raise
         _give_up(filename, error)

@@ -49,7 +49,7 @@ async def test_metadata_can_be_had_before_it_is_on_the_disk(two: tuple[Process, 
     """uv asks for it within a millisecond of the page that names it: it would be read out of the wheel once more."""
     here, _ = two
 
-    here.notebook.keep("digest", b"Name: bar\n")
+    await here.notebook.keep("digest", b"Name: bar\n")
 
     assert not here.neighbours.never_told(metadata_key("digest"))
     await asyncio.sleep(0)

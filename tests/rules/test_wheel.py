@@ -122,6 +122,14 @@ def test_the_folder_may_be_spelt_otherwise_than_the_file(folder: str, filename: 
     assert find(wheel(folder=folder), filename)[0] == METADATA
 
 
+@pytest.mark.parametrize("folder", ["foobar-1.0", "foo-baz-1.0", "foo_bar", "foo_bar_1.0", "a-" * 250 + "1"])
+def test_the_folder_of_another_project_is_not_it(folder: str) -> None:
+    archive = build([Part(f"{folder}.dist-info/METADATA", METADATA)])
+
+    with pytest.raises(WheelUnreadable, match="no METADATA"):
+        find(archive, "foo_bar-1.0-py3-none-any.whl")
+
+
 def test_what_is_vendored_is_not_taken_for_the_wheels_own() -> None:
     others = [
         ("foo/_vendor/foo-1.0.dist-info/METADATA", b"wrong"),

@@ -29,6 +29,7 @@ def test_plain_links_of_one_form_become_what_each_gives_by_itself(start: str) ->
         "https://index.example:8443/simple/bar",
         "https://index.example/company/simple/bar/",
         "https://index.example/company//bar/",
+        "https://index.example//simple/foo/bar",
         "https://index.example/company/./../bar/",
         "https://index.example/simple/bar/?page=/2/",
         "https://[2001:db8::1]/simple/bar/",

@@ -104,6 +104,18 @@ async def test_a_file_that_was_cut_short_is_told(path: Path) -> None:
         await taking
 
 
+async def test_what_the_kernel_does_not_send_out_of_is_read() -> None:
+    """Some file systems have no sendfile, as that of `/proc`."""
+    path = Path("/proc/version")
+    expected = await asyncio.to_thread(path.read_bytes)
+    async with _connection() as (transport, reader):
+        with path.open("rb", buffering=0) as stream:
+            sent = await outflow.send_file(transport, stream, 0, len(expected))
+
+        assert sent == len(expected)
+        assert await reader.readexactly(sent) == expected
+
+
 async def test_a_client_that_left_is_an_error(path: Path) -> None:
     async with _connection() as (transport, _):
         connection = transport.get_extra_info("socket")
