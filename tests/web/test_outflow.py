@@ -109,7 +109,7 @@ async def test_what_the_kernel_does_not_send_out_of_is_read() -> None:
     path = Path("/proc/version")
     expected = await asyncio.to_thread(path.read_bytes)
     async with _connection() as (transport, reader):
-        with path.open("rb", buffering=0) as stream:
+        with await asyncio.to_thread(path.open, "rb", 0) as stream:
             sent = await outflow.send_file(transport, stream, 0, len(expected))
 
         assert sent == len(expected)
