@@ -26,7 +26,7 @@ from proxy.tasks import Background, Flights
 log = structlog.get_logger(__name__)
 
 KEEP_AFTER = 0.02
-"""Seconds after an answer at which it is written to the disk: by then the client has it."""
+"""Seconds after an answer at which its record is made, and goes to the disk with others: by then the client has it."""
 LARGE = 2_000
 """Files of a page from which on a thread makes its record."""
 FILES_IN_MEMORY = 16_000
